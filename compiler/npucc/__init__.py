@@ -1,0 +1,1 @@
+"""Compile ONNX models to NPU programs, run them on the simulator and compare them with onnxruntime."""

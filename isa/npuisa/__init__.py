@@ -1,0 +1,1 @@
+"""The machine: instruction table, descriptors, encodings, assembler, program file, hardware targets."""

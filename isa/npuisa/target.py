@@ -1,0 +1,175 @@
+"""Hardware targets: data files with a strict schema. No figure of a machine stands in code."""
+
+from __future__ import annotations
+
+import tomllib
+from difflib import get_close_matches
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from npuisa.dtypes import DTYPES
+from npuisa.errors import ExitCode, NpuError, error_code
+from npuisa.kernel import MicroClass
+
+UNKNOWN_TARGET = error_code("NPU-E0101", ExitCode.USAGE, "No target of that name or file")
+BAD_TARGET = error_code("NPU-E0102", ExitCode.BAD_INPUT, "The target file breaks the schema")
+
+Rates = dict[str, float]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Matrix(_Strict):
+    """Matrix engine: a rows x cols array of multiply-accumulate units."""
+
+    rows: int = Field(gt=0, description="rows R: the K dimension of a weight-stationary fold")
+    cols: int = Field(gt=0, description="columns C: the N dimension of a weight-stationary fold")
+    dataflow: Literal["ws", "os", "is"] = Field(description="which operand stays in the array")
+    shadow_weights: bool = Field(description="the next stationary tile loads while the present one computes")
+    rates: Rates = Field(description="MACs per unit and cycle by operand type; a type not listed is not supported")
+    depthwise_macs: float = Field(ge=0, description="depthwise MACs per cycle in the array; 0: use the vector engine")
+
+
+class Accumulator(_Strict):
+    """Accumulator memory, written by the matrix engine and read by the output stage."""
+
+    bytes: int = Field(gt=0)
+
+
+class Output(_Strict):
+    """Output stage: elements leave the accumulators through `lanes` lanes per cycle."""
+
+    lanes: int = Field(gt=0)
+
+
+class Vector(_Strict):
+    """Vector engine (and the ALUs of the output stage)."""
+
+    lanes: int = Field(gt=0, description="elements per cycle at 32 bits or less; 64-bit types run at half")
+    depth: int = Field(ge=0, description="pipeline depth in cycles")
+    interval: dict[str, float] = Field(description="initiation interval per cost class: alu, div, transcendental")
+    dtypes: list[str] = Field(description="element types the engine computes or moves")
+
+
+class Sram(_Strict):
+    """On-chip operand memory of one core."""
+
+    bytes: int = Field(gt=0)
+    banks: int = Field(gt=0)
+    bank_bytes: int = Field(gt=0, description="bytes that one bank delivers per cycle")
+
+
+class Dma(_Strict):
+    """DMA engines of one core."""
+
+    channels: int = Field(ge=1, le=4)
+    outstanding: int = Field(gt=0, description="bursts that one channel keeps in flight")
+    efficiency: float = Field(gt=0, le=1, description="fraction of burst x outstanding / latency that is reached")
+
+
+class Dram(_Strict):
+    """External memory as one core sees it."""
+
+    bytes: int = Field(gt=0)
+    bandwidth_gbs: float = Field(gt=0, description="GB/s (10^9), reads and writes together")
+    latency_cycles: int = Field(ge=0)
+    burst_bytes: int = Field(gt=0)
+
+
+class Sequencer(_Strict):
+    """Issue."""
+
+    queue_depth: int = Field(gt=0, description="instructions each engine's queue holds")
+
+
+class Target(_Strict):
+    """One machine. Clock in GHz; every other time in cycles of that clock."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    description: str
+    clock_ghz: float = Field(gt=0)
+    cores: int = Field(ge=1, description="cores of the chip; npucc compiles for one")
+    matrix: Matrix
+    accumulator: Accumulator
+    output: Output
+    vector: Vector
+    sram: Sram
+    dma: Dma
+    dram: Dram
+    sequencer: Sequencer
+    sources: dict[str, str] = Field(description="for each figure, or group of figures, where it comes from")
+
+    @property
+    def dram_bytes_per_cycle(self) -> float:
+        """Peak DRAM bytes per core cycle."""
+        return self.dram.bandwidth_gbs / self.clock_ghz
+
+    def macs_per_cycle(self, dtype: str) -> float:
+        """Peak MACs per cycle for operands of `dtype`; 0 where the type is not supported."""
+        return self.matrix.rows * self.matrix.cols * self.matrix.rates.get(dtype, 0.0)
+
+    def interval(self, cost: MicroClass) -> float:
+        """Cycles per vector of lanes for a micro-operation of class `cost`."""
+        return self.vector.interval[cost.name.lower()]
+
+    @staticmethod
+    def load(name_or_file: str) -> Target:
+        """A shipped target, one that a package registers (entry point `npucc.targets`), or a TOML file."""
+        path = Path(name_or_file)
+        if path.suffix == ".toml":
+            if not path.is_file():
+                raise NpuError(UNKNOWN_TARGET, "target file not found", found=name_or_file, remedy="check the path")
+            return parse_target(path.read_bytes(), str(path))
+        files = target_files()
+        if name_or_file not in files:
+            close = get_close_matches(name_or_file, files, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            known = ", ".join(sorted(files))
+            raise NpuError(UNKNOWN_TARGET, "unknown target", found=name_or_file, remedy=f"{hint}known targets: {known}")
+        return parse_target(files[name_or_file], name_or_file)
+
+
+def target_files() -> dict[str, bytes]:
+    """Target name -> TOML text, of the shipped targets and of entry points in group `npucc.targets`.
+
+    An entry point names a function without arguments that returns the path of a TOML file.
+    """
+    found = {
+        entry.name.removesuffix(".toml"): entry.read_bytes()
+        for entry in resources.files("npuisa").joinpath("targets").iterdir()
+        if entry.name.endswith(".toml")
+    }
+    for entry_point in metadata.entry_points(group="npucc.targets"):
+        found[entry_point.name] = Path(entry_point.load()()).read_bytes()
+    return found
+
+
+def parse_target(text: bytes, where: str) -> Target:
+    """Parse and check a target file; every broken rule is reported at once."""
+    try:
+        data = tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise NpuError(BAD_TARGET, "not a TOML file", where=where, found=str(error), remedy="mend the syntax") from None
+    try:
+        return Target.model_validate(data)
+    except ValidationError as error:
+        raise NpuError(BAD_TARGET, "target file breaks the schema", where=where, problems=_problems(error)) from None
+
+
+def _problems(error: ValidationError) -> list[NpuError]:
+    keys = sorted({key for model in (Target, *_Strict.__subclasses__()) for key in model.model_fields})
+    problems: list[NpuError] = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        close = get_close_matches(str(item["loc"][-1]), keys, n=1) if item["type"] == "extra_forbidden" else []
+        remedy = f"did you mean {close[0]}?" if close else "see `npucc target schema`"
+        problems.append(NpuError(BAD_TARGET, item["msg"], where=key, found=repr(item.get("input"))[:80], remedy=remedy))
+    return problems
+
+
+KNOWN_DTYPES = tuple(dtype.name for dtype in DTYPES)

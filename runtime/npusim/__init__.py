@@ -1,0 +1,1 @@
+"""Runs programs: functional simulator, cycle model, hazard checker, traces."""
