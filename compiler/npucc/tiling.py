@@ -22,15 +22,18 @@ class Dim:
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """`sum(coefficient * dim) + constant`; `terms` holds (dim index, coefficient), coefficients > 0."""
+    """`sum(coefficient * dim) + constant`; `terms` holds (dim index, coefficient != 0)."""
 
     terms: tuple[tuple[int, int], ...] = ()
     constant: int = 0
 
     def range(self, low: tuple[int, ...], size: tuple[int, ...]) -> tuple[int, int]:
         """Least value and one past the greatest, for dims d in [low[d], low[d] + size[d])."""
-        first = self.constant + sum(c * low[d] for d, c in self.terms)
-        return first, first + sum(c * (size[d] - 1) for d, c in self.terms) + 1
+        first = last = self.constant
+        for dim, coefficient in self.terms:
+            ends = (coefficient * low[dim], coefficient * (low[dim] + size[dim] - 1))
+            first, last = first + min(ends), last + max(ends)
+        return first, last + 1
 
 
 @dataclass(frozen=True, slots=True)
