@@ -10,9 +10,10 @@ class declares them. 128 bits do not suffice: five operands of 16 + 5 bits and t
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from npuisa.descriptor import Space
 
@@ -165,17 +166,24 @@ def index(kind: str, width: int = 16, doc: str = "") -> Any:
     return _field(FieldSpec(width, kind, doc))
 
 
+InstructionT = TypeVar("InstructionT", bound="Instruction")
+
 TABLE: dict[int, type[Instruction]] = {}
 BY_MNEMONIC: dict[str, type[Instruction]] = {}
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dest, source, imm, simm, reg, choice, index))
-def instruction(*, opcode: int, mnemonic: str, engine: Engine | None) -> Any:
-    """Register a class as an instruction. `engine=None`: the engine is a field (`unit`), e.g. DMA channels."""
+@dataclass_transform(
+    kw_only_default=True, frozen_default=True, field_specifiers=(dest, source, imm, simm, reg, choice, index)
+)
+def instruction(
+    *, opcode: int, mnemonic: str, engine: Engine | None, units: tuple[Engine, ...] = DMA_ENGINES
+) -> Callable[[type[InstructionT]], type[InstructionT]]:
+    """Register a class as an instruction. `engine=None`: the engine is a field (`unit`), one of `units`."""
 
-    def register(cls: type[Instruction]) -> type[Instruction]:
+    def register(cls: type[InstructionT]) -> type[InstructionT]:
         made = dataclass(frozen=True, slots=True, kw_only=True)(cls)
         made.opcode, made.mnemonic, made.fixed_engine = opcode, mnemonic, engine
+        made.units = units if engine is None else (engine,)
         bits = HEADER_BITS + sum(spec.width for _, spec in made.fields())
         if opcode in TABLE or mnemonic in BY_MNEMONIC:
             raise ValueError(f"{mnemonic}: opcode {opcode:#x} or mnemonic is already taken")
@@ -199,6 +207,8 @@ class Instruction:
     opcode: ClassVar[int] = -1
     mnemonic: ClassVar[str] = ""
     fixed_engine: ClassVar[Engine | None] = None
+    units: ClassVar[tuple[Engine, ...]] = ()
+    """Engines that may execute it: the fixed one, or the legal values of `unit`."""
 
     unit: Engine = Engine.SEQ
     waits: tuple[int, ...] = ()
@@ -267,7 +277,7 @@ class SHalt(Instruction):
     """Drain as `s.fence` does and end the program."""
 
 
-@instruction(opcode=0x07, mnemonic="q.sync", engine=None)
+@instruction(opcode=0x07, mnemonic="q.sync", engine=None, units=QUEUED_ENGINES)
 class QSync(Instruction):
     """A step in the queue of `unit` that only waits and posts, each `count` times."""
 
@@ -350,7 +360,7 @@ class MxDwconv(Instruction):
 
 @instruction(opcode=0x30, mnemonic="out.store", engine=Engine.OUT)
 class OutStore(Instruction):
-    """dst = kernel(acc, s1, s2, s3) element by element; all views have the dims of dst (stride 0 broadcasts)."""
+    """dst = kernel(acc, s1, s2, s3) element by element; views have the dims of dst (stride 0 broadcasts)."""
 
     dst: Operand = dest(Space.SRAM)
     kernel: int = index("kernel")
@@ -365,7 +375,7 @@ class OutStore(Instruction):
 
 @instruction(opcode=0x40, mnemonic="v.map", engine=Engine.VX)
 class VMap(Instruction):
-    """dst = kernel(s0, s1, s2, s3) element by element; all views have the dims of dst (stride 0 broadcasts)."""
+    """dst = kernel(s0, s1, s2, s3) element by element; views have the dims of dst (stride 0 broadcasts)."""
 
     dst: Operand = dest(Space.SRAM)
     kernel: int = index("kernel")

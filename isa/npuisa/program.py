@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from npuisa.instructions import Instruction
 from npuisa.kernel import Kernel
 
 
-class RegionKind(str, Enum):
+class RegionKind(StrEnum):
     """What a DRAM region holds."""
 
     INPUT = "input"
