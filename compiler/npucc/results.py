@@ -1,0 +1,182 @@
+"""Typed results of the verbs: what `--json` writes and what the Python API returns.
+
+Cycles are cycles of the target's clock, bytes are bytes, seconds are wall-clock seconds unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+Array = npt.NDArray[np.generic]
+
+
+class _Result(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class TensorResult(_Result):
+    """One output (or, per layer, one ONNX tensor). The error fields are absent when nothing was compared."""
+
+    name: str
+    shape: list[int]
+    dtype: str
+    max_abs_err: float | None = None
+    max_rel_err: float | None = None
+    sqnr_db: float | None = Field(None, description="10 log10(sum ref^2 / sum (x - ref)^2); absent when exact")
+    mismatches: int | None = Field(None, description="elements outside the tolerance")
+    same_best_class: bool | None = Field(None, description="for class scores: the reference's best class wins")
+    passed: bool | None = None
+
+
+class EngineResult(_Result):
+    """One engine. `busy_cycles` and the causes of `lost_cycles` sum to the cycles of the run."""
+
+    busy_cycles: int
+    instructions: int
+    lost_cycles: dict[str, int] = Field(default_factory=dict)
+
+
+class DramBytes(_Result):
+    """DRAM traffic; compulsory: each input and constant read once, each output written once."""
+
+    read: int
+    written: int
+    compulsory: int
+
+
+class LayerCycles(_Result):
+    """A group of fused ONNX nodes."""
+
+    group: int
+    name: str
+    nodes: list[str]
+    first_cycle: int
+    last_cycle: int
+    busy_cycles: dict[str, int] = Field(description="engine -> cycles spent on this group")
+    dram_read: int
+    dram_written: int
+
+
+class CycleResult(_Result):
+    """What the cycle model says about one run."""
+
+    cycles: int
+    bound_cycles: int = Field(description="greater of compute at peak rate and compulsory DRAM traffic at peak bandwidth")
+    bound_by: str
+    efficiency: float = Field(description="bound_cycles / cycles")
+    seconds_at_clock: float
+    engines: dict[str, EngineResult]
+    lost_cycles: dict[str, int] = Field(description="idle cycles of the busiest engine, by cause")
+    busiest_engine: str
+    dram_bytes: DramBytes
+    sram_peak_bytes: int
+    instructions: int
+    layers: list[LayerCycles] = Field(default_factory=list[LayerCycles])
+
+
+class RunResult(CycleResult):
+    """`npucc run` and `npucc profile`."""
+
+    model: str
+    target: str
+    precision: str
+    outputs: list[TensorResult]
+    host_nodes: list[str] = Field(default_factory=list[str])
+    notes: list[str] = Field(default_factory=list[str], description="what limits the meaning of the figures")
+    compile_seconds: float
+    simulate_seconds: float
+
+
+class ValidateResult(RunResult):
+    """`npucc validate`."""
+
+    passed: bool
+    tolerance: str
+    tensors: list[TensorResult] = Field(default_factory=list[TensorResult], description="with per_layer: every tensor")
+    first_mismatch: str | None = Field(None, description="with per_layer: first ONNX tensor that differs")
+
+
+class CompileResult(_Result):
+    """`npucc compile`."""
+
+    model: str
+    target: str
+    precision: str
+    program: str | None
+    instructions: int
+    constant_bytes: int
+    scratch_bytes: int
+    sram_peak_bytes: int
+    host_nodes: list[str]
+    time_limit_reached: bool
+    compile_seconds: float
+    pass_seconds: dict[str, float]
+
+
+class NodeSupport(_Result):
+    """`npucc check`: where one node runs."""
+
+    name: str
+    op: str
+    where: str = Field(description="npu, host or unsupported")
+    rule: str = ""
+    found: str = ""
+    remedy: str = ""
+
+
+class CheckResult(_Result):
+    """`npucc check`."""
+
+    model: str
+    target: str
+    supported: bool
+    nodes: list[NodeSupport]
+
+
+class BisectStep(_Result):
+    """One executed level: the worst output after a pass."""
+
+    level: str
+    after: str
+    passed: bool
+    worst_output: str
+    sqnr_db: float | None
+    max_abs_err: float
+
+
+class BisectResult(_Result):
+    """`npucc debug bisect`."""
+
+    model: str
+    target: str
+    guilty_pass: str | None
+    guilty_level: str | None
+    steps: list[BisectStep]
+
+
+class DemoResult(_Result):
+    """`npucc demo`."""
+
+    images: int
+    correct_npu: int
+    correct_onnxruntime: int
+    accuracy_npu: float
+    accuracy_onnxruntime: float
+    same_class: int
+    cycles_per_image: float
+    images_per_second_at_clock: float
+    run: RunResult
+
+
+def describe_array(name: str, array: Array) -> TensorResult:
+    """An output that is not compared."""
+    return TensorResult(name=name, shape=list(array.shape), dtype=str(array.dtype))
+
+
+def describe_arrays(arrays: Mapping[str, Array]) -> list[TensorResult]:
+    """Outputs that are not compared."""
+    return [describe_array(name, array) for name, array in arrays.items()]
