@@ -1,0 +1,1 @@
+"""The operations and attributes of the `npu` dialect, one file per family."""
