@@ -2,8 +2,8 @@
 
 Kernel record, little-endian: one 32-bit header (sources 3, four source types 3 each, micro-ops 6,
 constants 7, result register 4), one 64-bit mask (bit i: constant i is an f64 pattern, else an integer),
-the micro-ops (32 bits each: opcode 7, type 3, dst 4, three sources 4 each, constant index 6, 1 reserved) and the constants
-(64 bits each: f64 pattern or two's-complement integer).
+the micro-ops (32 bits each: opcode 7, type 3, dst 4, three sources 4 each, constant index 6) and the
+constants (64 bits each: f64 pattern or two's-complement integer).
 
 Loop record: 32-bit count, then per increment 128 bits: register 5, 11 reserved, step 48 signed, modulus 48,
 16 reserved.
