@@ -1,0 +1,423 @@
+"""Cycle model: engines run in parallel, fed by the sequencer, held together by semaphores.
+
+A discrete-event simulation. What an instruction costs alone comes from `costs.py`; here are the rules of
+overlap:
+
+* The sequencer issues at most one instruction per cycle, in order; s.* take 1 cycle, a taken branch 3 more,
+  a hardware loop none. An instruction that does not fit into its engine's queue stalls the sequencer.
+* An engine starts the head of its queue when the instruction before has left it and every semaphore the head
+  waits for is positive; it takes all of them at once. Engines that wait for the same semaphore are served in
+  the order in which they began to wait.
+* Semaphores are posted when the result is complete. Completion is in order within an engine.
+* The sequencer issues at most one instruction per cycle, in order; s.* take 1 cycle, a taken branch 3 more,
+  a hardware loop none. An instruction that does not fit into its engine's queue stalls the sequencer.
+* Active transfers share the DRAM, all active engines share the SRAM (`bandwidth.py`).
+
+Times are floats (bandwidth is fractional), reported as whole cycles; every engine's causes sum to the total.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+
+from npuisa.errors import ExitCode, NpuError, error_code
+from npuisa.instructions import QUEUED_ENGINES, Engine, QSync, SBr, SFence, SHalt
+from npuisa.program import Program
+from npuisa.target import Target
+
+from npusim.bandwidth import Demand, Share, share
+from npusim.banks import sram_bytes_per_cycle
+from npusim.cost import Cost, Traffic
+from npusim.costs import BRANCH_TAKEN_CYCLES, ENGINE_LABELS, instruction_cost
+from npusim.faults import place
+from npusim.sequence import Issued, StaticInstruction, decode, dynamic_stream
+from npusim.timing_report import Ledger, build_result
+from npusim.timing_result import TimelineEntry, TimingResult
+
+DEADLOCK = error_code("NPU-E0422", ExitCode.BAD_INPUT, "Engines wait for semaphores that nobody will post")
+
+_READY, _FREE, _DONE = 0, 1, 2
+_ALONE = Share(1.0, 1.0)
+
+
+@dataclass(slots=True)
+class _Work:
+    """A static instruction, prepared for fast execution."""
+
+    index: int
+    cost: Cost
+    waits: tuple[int, ...]
+    posts: tuple[int, ...]
+    times: int
+    """How often each semaphore is taken and posted."""
+    occupancy: float
+    demand: Demand
+    streams: bool
+    """Keeps the array streaming, so that a following stationary load is hidden."""
+    transparent: bool
+    """q.sync: neither starts nor ends a stream, and leaves a channel's direction alone."""
+
+
+@dataclass(slots=True)
+class _EngineState:
+    """An engine: its queue of (work, issue, cycle from which the engine sees it) and what it runs."""
+
+    label: str
+    queue: deque[tuple[_Work, Issued, float]]
+    running: _Work | None = None
+    issued: Issued | None = None
+    start: float = 0.0
+    free_at: float = 0.0
+    """End of the last occupancy."""
+    done_at: float = 0.0
+    """Completion of the last result."""
+    stream_until: float = -1.0
+    traffic: Traffic = Traffic.NONE
+    remaining: float = 0.0
+    since: float = 0.0
+    share: Share = _ALONE
+    version: int = 0
+    lost_dram: float = 0.0
+    lost_sram: float = 0.0
+    blamed: str = ""
+    """Engine whose post ended, or will end, the present wait."""
+    posting: deque[_Work] = field(default_factory=deque)
+    """Instructions that have left the engine and complete later, in order."""
+
+
+def simulate_timing(program: Program, target: Target, *, timeline: bool = False) -> TimingResult:
+    """Cycles of `program` on `target`. `timeline` keeps start and end of every execution.
+
+    Raises NpuError when the target cannot execute an instruction, and on deadlock.
+    """
+    return _Simulation(program, target, timeline).run()
+
+
+def prepare_costs(program: Program, target: Target, statics: list[StaticInstruction]) -> list[Cost]:
+    """Cost of every instruction of the program; NpuError lists all that the target cannot execute."""
+    costs: list[Cost] = []
+    problems: list[NpuError] = []
+    for static in statics:
+        try:
+            costs.append(instruction_cost(static.instruction, program, target))
+        except NpuError as error:
+            error.where = error.where or place(program, static.index)
+            problems.append(error)
+    if problems:
+        first = problems[0]
+        raise NpuError(first.entry, f"{target.name} cannot execute the program", problems=problems)
+    return costs
+
+
+def _work(static: StaticInstruction, cost: Cost) -> _Work:
+    occupancy = cost.occupancy
+    moving = max(occupancy, 1e-9)
+    dram = cost.dram_bytes / moving if cost.traffic in (Traffic.LOAD, Traffic.STORE, Traffic.DRAM) else 0.0
+    sync = isinstance(static.instruction, QSync)
+    return _Work(
+        index=static.index,
+        cost=cost,
+        waits=static.waits,
+        posts=static.posts,
+        times=static.instruction.count if isinstance(static.instruction, QSync) else 1,
+        occupancy=occupancy,
+        demand=Demand(dram, cost.sram_bytes / moving),
+        streams=static.engine is Engine.MX and not sync,
+        transparent=sync,
+    )
+
+
+class _Simulation:
+    """State of one run. Engines are addressed by the number of their `Engine`."""
+
+    def __init__(self, program: Program, target: Target, timeline: bool) -> None:
+        self.program, self.target = program, target
+        self.statics = decode(program)
+        self.costs = prepare_costs(program, target, self.statics)
+        self.work = [_work(static, cost) for static, cost in zip(self.statics, self.costs)]
+        self.engine_of = [int(static.engine) for static in self.statics]
+        self.stream = dynamic_stream(program, self.statics)
+        self.engines = [_EngineState(ENGINE_LABELS[engine], deque()) for engine in Engine]
+        self.semaphores = list(program.semaphores)
+        self.waiters: list[list[int]] = [[] for _ in program.semaphores]
+        self.events: list[tuple[float, int, int, int, int]] = []
+        self.order = 0
+        self.active: dict[int, Demand] = {}
+        self.dram_asked = self.sram_asked = 0.0
+        self.contended = False
+        self.dram_capacity = target.dram_bytes_per_cycle
+        self.sram_capacity = float(sram_bytes_per_cycle(target))
+        self.clock = 0.0
+        """Cycle in which the sequencer can issue next."""
+        self.stalled: tuple[int, Issued] | None = None
+        self.fenced = self.halted = False
+        self.ledger = Ledger(len(self.statics))
+        self.timeline: list[TimelineEntry] | None = [] if timeline else None
+
+    def run(self) -> TimingResult:
+        """Issue and process events until the program has halted and every engine is idle."""
+        events = self.events
+        self._issue()
+        while True:
+            while events:
+                now, _, kind, engine, version = heappop(events)
+                if kind == _DONE:
+                    state = self.engines[engine]
+                    self._post(state.posting.popleft(), state.label, now)
+                elif kind == _READY:
+                    self._try_start(engine, now)
+                elif version == self.engines[engine].version:
+                    self._free(engine, now)
+            if any(state.queue for state in self.engines):
+                raise self._deadlock()
+            last = max(state.done_at for state in self.engines)
+            self.ledger.book("seq", "fence", max(last - self.clock, 0.0))
+            self.clock = max(self.clock, last)
+            if self.halted:
+                break
+            self.fenced = False
+            self._issue()
+        return self._result()
+
+    # --- sequencer ----------------------------------------------------------------------------------------
+
+    def _issue(self) -> None:
+        """Issue until a queue is full, a fence waits or the program ends.
+
+        Runs ahead of the engines: room that a queue has now it also has later, since nobody else fills it.
+        """
+        depth = self.target.sequencer.queue_depth
+        for issued in self.stream:
+            self.ledger.executed += 1
+            engine = self.engine_of[issued[0]]
+            if engine == Engine.SEQ:
+                if self._scalar(issued):
+                    return
+            elif len(self.engines[engine].queue) >= depth:
+                self.stalled = engine, issued
+                return
+            else:
+                self._push(engine, issued)
+        self.halted = self.fenced = True
+
+    def _scalar(self, issued: Issued) -> bool:
+        """A sequencer instruction; True when it waits for all engines."""
+        index, _, taken = issued
+        instruction = self.statics[index].instruction
+        cycles = self.work[index].occupancy
+        if isinstance(instruction, SBr) and taken:
+            cycles += BRANCH_TAKEN_CYCLES
+        self.clock += cycles
+        self.ledger.count(index, cycles)
+        self.halted = isinstance(instruction, SHalt)
+        self.fenced = self.halted or isinstance(instruction, SFence)
+        return self.fenced
+
+    def _push(self, engine: int, issued: Issued) -> None:
+        self.clock += 1.0
+        self.ledger.book("seq", "compute", 1.0)
+        state = self.engines[engine]
+        state.queue.append((self.work[issued[0]], issued, self.clock))
+        if len(state.queue) == 1 and state.running is None:
+            self._at(max(self.clock, state.free_at), _READY, engine)
+
+    def _unstall(self, engine: int, now: float) -> None:
+        """The queue that stalls the sequencer has room from cycle `now` on."""
+        if self.stalled is None or self.stalled[0] != engine:
+            return
+        _, issued = self.stalled
+        self.stalled = None
+        self.ledger.book("seq", "queue_full", max(now - self.clock, 0.0))
+        self.clock = max(self.clock, now)
+        self._push(engine, issued)
+        self._issue()
+
+    # --- engines ------------------------------------------------------------------------------------------
+
+    def _at(self, time: float, kind: int, engine: int, version: int = 0) -> None:
+        self.order += 1
+        heappush(self.events, (time, self.order, kind, engine, version))
+
+    def _try_start(self, engine: int, now: float) -> bool:
+        """Start the head of the queue if it may start in cycle `now`; arrange for another try otherwise."""
+        state = self.engines[engine]
+        if state.running is not None or not state.queue:
+            return False
+        work, issued, visible = state.queue[0]
+        earliest = max(visible, state.free_at)
+        if (
+            not work.transparent and work.cost.traffic is not state.traffic
+        ) or work.cost.traffic is Traffic.DRAM:
+            earliest = max(earliest, state.done_at)
+        if earliest > now:
+            self._at(earliest, _READY, engine)
+            return False
+        semaphores, times = self.semaphores, work.times
+        for semaphore in work.waits:
+            if semaphores[semaphore] < times * work.waits.count(semaphore):
+                if engine not in self.waiters[semaphore]:
+                    self.waiters[semaphore].append(engine)
+                return False
+        for semaphore in work.waits:
+            semaphores[semaphore] -= times
+            if engine in self.waiters[semaphore]:
+                self.waiters[semaphore].remove(engine)
+        self._start(engine, work, issued, visible, now)
+        return True
+
+    def _start(self, engine: int, work: _Work, issued: Issued, visible: float, now: float) -> None:
+        state = self.engines[engine]
+        self._book_gap(engine, work, visible, now)
+        state.queue.popleft()
+        fill = work.cost.fill if now > state.stream_until else 0.0
+        state.running, state.issued, state.start, state.since = work, issued, now, now
+        state.remaining = work.occupancy + fill
+        state.lost_dram = state.lost_sram = 0.0
+        state.share = _ALONE
+        if fill:
+            self.ledger.book(state.label, "fill_drain", fill)
+        demand = work.demand
+        if demand.dram or demand.sram:
+            self._activate(engine, demand, now)
+        if state.share is _ALONE:
+            state.version += 1
+            self._at(now + state.remaining, _FREE, engine, state.version)
+        self._unstall(engine, now)
+
+    def _book_gap(self, engine: int, work: _Work, visible: float, now: float) -> None:
+        """Book the cycles between the instruction before and `now`: its tail, late issue, waiting."""
+        state = self.engines[engine]
+        gap = now - state.free_at
+        if gap <= 0:
+            return
+        tail = min(max(state.done_at - state.free_at, 0.0), gap)
+        begin = state.free_at + tail
+        late = min(max(visible - begin, 0.0), now - begin)
+        waited = now - begin - late
+        book = self.ledger.book
+        if tail:
+            book(state.label, "fill_drain" if engine == Engine.MX else "dram_latency", tail)
+        if late:
+            book(state.label, "issue", late)
+        if waited:
+            book(state.label, f"wait_{state.blamed}", waited)
+        self.ledger.waiting[work.index] += late + waited
+
+    def _free(self, engine: int, now: float) -> None:
+        """The running instruction leaves the engine; its result completes after its latency."""
+        state = self.engines[engine]
+        work, issued = state.running, state.issued
+        assert work is not None and issued is not None
+        if work.demand.dram or work.demand.sram:
+            self._settle(state, now)
+            self._deactivate(engine, now)
+        done = max(now + work.cost.latency, state.done_at)
+        state.running = None
+        if work.streams or (work.transparent and state.start <= state.stream_until):
+            state.stream_until = now
+        state.free_at, state.done_at = now, done
+        if not work.transparent:
+            state.traffic = work.cost.traffic
+        ledger = self.ledger
+        ledger.finish(work.index, state.start, now, done)
+        if state.lost_dram or state.lost_sram:
+            ledger.book(state.label, "dram_bandwidth", state.lost_dram)
+            ledger.book(state.label, "sram_bandwidth", state.lost_sram)
+        if self.timeline is not None:
+            entry = TimelineEntry(
+                work.index, Engine(engine), state.start, now, done, issued.offsets, issued.accumulate
+            )
+            self.timeline.append(entry)
+        if work.posts:
+            if done > now:
+                self._at(done, _DONE, engine)
+                state.posting.append(work)
+            else:
+                self._post(work, state.label, now)
+        self._try_start(engine, now)
+
+    def _post(self, work: _Work, label: str, now: float) -> None:
+        for semaphore in work.posts:
+            self.semaphores[semaphore] += work.times
+        for semaphore in work.posts:
+            for engine in tuple(self.waiters[semaphore]):
+                self.engines[engine].blamed = label
+                self._try_start(engine, now)
+
+    # --- shared bandwidth ---------------------------------------------------------------------------------
+
+    def _activate(self, engine: int, demand: Demand, now: float) -> None:
+        self.active[engine] = demand
+        self.dram_asked += demand.dram
+        self.sram_asked += demand.sram
+        self._reshare(now)
+
+    def _deactivate(self, engine: int, now: float) -> None:
+        demand = self.active.pop(engine)
+        if self.active:
+            self.dram_asked -= demand.dram
+            self.sram_asked -= demand.sram
+            self._reshare(now)
+        else:
+            self.dram_asked = self.sram_asked = 0.0
+            self.contended = False
+
+    def _reshare(self, now: float) -> None:
+        """New speeds for all active instructions, where the demand exceeds, or exceeded, what there is."""
+        slack = 1 + 1e-9
+        contended = (
+            self.dram_asked > self.dram_capacity * slack or self.sram_asked > self.sram_capacity * slack
+        )
+        if not contended and not self.contended:
+            return
+        self.contended = contended
+        shares = share(self.active, self.dram_capacity, self.sram_capacity)
+        for engine, new in shares.items():
+            state = self.engines[engine]
+            if new == state.share and state.since != state.start:
+                continue
+            self._settle(state, now)
+            state.share = new
+            state.version += 1
+            self._at(now + state.remaining / new.speed, _FREE, engine, state.version)
+
+    @staticmethod
+    def _settle(state: _EngineState, now: float) -> None:
+        """Bring the progress of the running instruction up to `now`."""
+        elapsed = now - state.since
+        if elapsed > 0:
+            state.remaining = max(state.remaining - elapsed * state.share.speed, 0.0)
+            state.lost_dram += elapsed * (1.0 - state.share.dram_speed)
+            state.lost_sram += elapsed * (state.share.dram_speed - state.share.speed)
+            state.since = now
+
+    # --- result -------------------------------------------------------------------------------------------
+
+    def _result(self) -> TimingResult:
+        total = self.clock
+        for engine in QUEUED_ENGINES:
+            state = self.engines[engine]
+            tail = max(state.done_at - state.free_at, 0.0)
+            self.ledger.book(state.label, "fill_drain" if engine is Engine.MX else "dram_latency", tail)
+            self.ledger.book(state.label, "idle", total - state.done_at)
+        return build_result(self.program, self.statics, self.costs, self.ledger, total, self.timeline or ())
+
+    def _deadlock(self) -> NpuError:
+        names = self.program.semaphore_names
+        problems: list[NpuError] = []
+        for state in self.engines:
+            if state.queue:
+                work = state.queue[0][0]
+                missing = [
+                    names[semaphore] if semaphore < len(names) else str(semaphore)
+                    for semaphore in work.waits
+                    if self.semaphores[semaphore] < work.times
+                ]
+                where = place(self.program, work.index)
+                problems.append(
+                    NpuError(DEADLOCK, f"{state.label} waits", where, f"semaphore {', '.join(missing)}")
+                )
+        remedy = "every wait needs a post before it in program order and a consumer of its own"
+        return NpuError(DEADLOCK, "the engines wait for each other", remedy=remedy, problems=problems)

@@ -1,0 +1,131 @@
+"""What the cycle model reports: totals, per engine with causes, per group, per instruction, timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import floor
+
+from npuisa.instructions import Engine
+
+CAUSES: dict[str, str] = {
+    "compute": "working at full width",
+    "padding": "cells, lanes or burst bytes left over because sizes are not multiples",
+    "weight_load": "the array waits for its next stationary tile",
+    "fill_drain": "pipeline fill and drain",
+    "bank_conflict": "one access hits the same SRAM bank more than once",
+    "sram_bandwidth": "engines together ask for more than the SRAM delivers",
+    "dram_bandwidth": "DMA channels together ask for more than the DRAM delivers",
+    "dram_latency": "waiting for the first (or last) bytes of a transfer",
+    "issue": "the queue is empty because the sequencer has not issued yet",
+    "queue_full": "the sequencer waits for room in a queue",
+    "fence": "the sequencer waits for all engines to be idle",
+    "idle": "no instructions left",
+}
+"""Causes on which cycles are booked, besides `wait_<engine>`: waiting for a post of that engine."""
+
+BUSY_CAUSES = (
+    "compute",
+    "padding",
+    "weight_load",
+    "fill_drain",
+    "bank_conflict",
+    "sram_bandwidth",
+    "dram_bandwidth",
+    "dram_latency",
+)
+"""Causes during which an engine works on an instruction."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTime:
+    """One engine: `causes` sum to the program's total; `busy` is the sum of the `BUSY_CAUSES` among them."""
+
+    busy: int
+    instructions: int
+    causes: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTime:
+    """One group of the debug map: from its first instruction's start to its last one's completion.
+
+    `cycles` is the part of the program's total that belongs to the group alone: from the completion of
+    everything that ended before it to its own end. Over all groups it sums to the end of the last group.
+    `busy` is the time each engine works for the group.
+    """
+
+    group: int
+    name: str
+    nodes: tuple[str, ...]
+    start: int
+    end: int
+    cycles: int
+    busy: dict[str, int]
+
+    @property
+    def critical_engine(self) -> str:
+        """The engine that works longest for this group; empty when none does."""
+        return max(self.busy, key=lambda name: self.busy[name], default="")
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionTime:
+    """All executions of one instruction: how often, cycles of work, cycles of waiting before it."""
+
+    executions: int
+    busy: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """One execution: the engine is held from `start` to `free`, the result is complete at `end` (cycles)."""
+
+    index: int
+    engine: Engine
+    start: float
+    free: float
+    end: float
+    offsets: tuple[int, ...]
+    accumulate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TimingResult:
+    """Result of `timing.simulate_timing`. Cycles of the core clock, bytes."""
+
+    cycles: int
+    engines: dict[str, EngineTime]
+    dram_read: int
+    dram_written: int
+    groups: tuple[GroupTime, ...]
+    instructions: tuple[InstructionTime, ...]
+    executed: int
+    """Dynamic instructions, those of the sequencer included."""
+    timeline: tuple[TimelineEntry, ...] = field(default=(), repr=False)
+
+    @property
+    def critical_engine(self) -> str:
+        """The queued engine that is busy longest: it bounds the program."""
+        queued = {name: engine.busy for name, engine in self.engines.items() if name != "seq"}
+        return max(queued, key=lambda name: queued[name], default="")
+
+    def lost_cycles(self) -> dict[str, int]:
+        """Why the critical engine did not compute, in cycles by cause; sums to `cycles` minus its compute."""
+        causes = self.engines[self.critical_engine].causes
+        return {cause: cycles for cause, cycles in causes.items() if cause != "compute" and cycles}
+
+
+def round_to_total(parts: Mapping[str, float], total: int) -> dict[str, int]:
+    """Integers close to `parts` that sum to `total` exactly (largest remainder).
+
+    `parts` must sum to within one of `total`; parts that round to 0 are left out.
+    """
+    rounded = {name: floor(value) for name, value in parts.items()}
+    missing = total - sum(rounded.values())
+    order = sorted(parts, key=lambda name: rounded[name] - parts[name])
+    for step in range(abs(missing)):
+        name = order[step % len(order)] if missing > 0 else order[-1 - step % len(order)]
+        rounded[name] += 1 if missing > 0 else -1
+    return {name: value for name, value in rounded.items() if value}
