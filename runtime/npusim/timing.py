@@ -9,8 +9,9 @@ overlap:
   waits for is positive; it takes all of them at once. Engines that wait for the same semaphore are served in
   the order in which they began to wait.
 * Semaphores are posted when the result is complete. Completion is in order within an engine.
-* The sequencer issues at most one instruction per cycle, in order; s.* take 1 cycle, a taken branch 3 more,
-  a hardware loop none. An instruction that does not fit into its engine's queue stalls the sequencer.
+* A DMA channel requests the next transfer while the last bytes of the one before are in flight (its latency
+  is hidden), unless the direction changes: then it drains first, since the second may read what the first
+  wrote.
 * Active transfers share the DRAM, all active engines share the SRAM (`bandwidth.py`).
 
 Times are floats (bandwidth is fractional), reported as whole cycles; every engine's causes sum to the total.
