@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from npuisa.dtypes import DTYPES, DType, dtype_named
-from xdsl.dialects.builtin import (
-    BFloat16Type,
-    Float16Type,
-    Float32Type,
-    Float64Type,
-    IntegerType,
-    MemRefType,
-    Signedness,
-)
+from npuisa.dtypes import DType
+from xdsl.dialects.builtin import MemRefType
 from xdsl.dialects.utils.enum_attribute import EnumAttribute
 from xdsl.ir import Attribute, ParametrizedAttribute, SSAValue, TypeAttribute
 from xdsl.irdl import irdl_attr_definition
@@ -19,6 +11,8 @@ from xdsl.parser import AttrParser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 from xdsl.utils.str_enum import StrEnum
+
+from npucc.types import dtype_of, is_element
 
 
 class MemorySpace(StrEnum):
@@ -57,28 +51,11 @@ class PoolType(ParametrizedAttribute, TypeAttribute):
     name = "tile.pool"
 
 
-_FLOATS: dict[type[Attribute], str] = {
-    BFloat16Type: "bf16",
-    Float16Type: "f16",
-    Float32Type: "f32",
-    Float64Type: "f64",
-}
-
-
 def machine_dtype(element: Attribute) -> DType:
-    """The machine type of a memref's element type: floats, `i1` (bool), `iN` / `siN`, `uiN`.
-
-    Raises VerifyException for a type that the machine does not store.
-    """
-    if type(element) in _FLOATS:
-        return dtype_named(_FLOATS[type(element)])
-    if isinstance(element, IntegerType):
-        width = element.width.data
-        sign = "u" if element.signedness.data == Signedness.UNSIGNED else "i"
-        name = "bool" if width == 1 else f"{sign}{width}"
-        if any(dtype.name == name for dtype in DTYPES):
-            return dtype_named(name)
-    raise VerifyException(f"element type {element} is not a type of the machine")
+    """The machine type of a memref's element type; VerifyException for one that the machine does not store."""
+    if not is_element(element):
+        raise VerifyException(f"element type {element} is not a type of the machine")
+    return dtype_of(element)
 
 
 def memref_of(value: SSAValue) -> MemRefType:

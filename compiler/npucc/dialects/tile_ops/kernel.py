@@ -30,7 +30,8 @@ from npucc.dialects.tile_ops.matrix import check_operand_map
 COMPUTE_TYPES: tuple[Attribute, ...] = (f32, f64, i32, i64_type, i1)
 """Types in which a kernel computes: those of the micro-operations; i1 is a predicate."""
 
-_BODY_DIALECTS = ("arith.", "math.")
+_BODY_OPS = ("arith.", "math.", "graph.remf")
+"""Name prefixes of the operations of a kernel; `graph.remf` is the remainder that xDSL's arith lacks."""
 
 
 @irdl_op_definition
@@ -120,7 +121,7 @@ class MapOp(ChosenEngineOp):
         for arg in block.args:
             _check_compute_type(arg.type)
         for op in block.ops:
-            if not isinstance(op, YieldOp) and not op.name.startswith(_BODY_DIALECTS):
+            if not isinstance(op, YieldOp) and not op.name.startswith(_BODY_OPS):
                 raise VerifyException(f"a kernel holds arith and math operations, found {op.name}")
             if any(operand.owner not in (block, *block.ops) for operand in op.operands):
                 raise VerifyException(f"{op.name} in a kernel uses a value from outside of it")
