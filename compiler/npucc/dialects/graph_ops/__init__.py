@@ -1,0 +1,1 @@
+"""The operations of the graph dialect, a file per family; import them from `npucc.dialects.graph`."""

@@ -1,0 +1,374 @@
+"""Element-wise ops: the bases, arithmetic and cast.
+
+Each op says two things side by side: its NumPy semantics and the scalar arith/math code of one element, from which the
+bodies of `tile.map` are built. Operands broadcast as in NumPy and share one element type.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+from xdsl.builder import Builder
+from xdsl.dialects.builtin import IntegerType, TensorType
+from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.irdl import irdl_op_definition, operand_def
+
+from npucc.dialects.graph_ops.base import (
+    Numerics,
+    TileableOp,
+    broadcast_shape,
+    dtype_name,
+    require,
+    require_same_element,
+    tensor_type,
+)
+from npucc.dialects.graph_ops.scalar import ScalarBuilder
+from npucc.numpy_functions import integer_division
+from npucc.tiling import Dim, TilingSpec, broadcast_access, identity_access
+from npucc.types import BOOL, AnyTensor, Array, compute_type, element_type, is_float, tensor
+
+Kinds = Literal["float", "number", "logic", "any"]
+
+
+def _is_kind(element: Attribute, kinds: Kinds) -> bool:
+    match kinds:
+        case "float":
+            return is_float(element)
+        case "number":
+            return element != BOOL
+        case "logic":
+            return not is_float(element)
+        case "any":
+            return True
+
+
+class ElementwiseOp(TileableOp, ABC):
+    """One result element from the operands' elements at the same (broadcast) position."""
+
+    ACCEPTS: ClassVar[Kinds] = "number"
+    """Element types of the operands: floats; all but bool; all but floats; all."""
+
+    @abstractmethod
+    def numpy_call(self, args: Sequence[Array]) -> Array:
+        """NumPy semantics on arrays of the compute type (f16 and bf16 arrive as f32)."""
+
+    @abstractmethod
+    def scalar_call(self, scalars: ScalarBuilder, args: Sequence[SSAValue]) -> SSAValue:
+        """Emit the op on scalars of the operands' compute types; the result has the result's compute type."""
+
+    @classmethod
+    def infer_element(cls, elements: Attribute) -> Attribute:
+        """Result element type, from the type that the operands share."""
+        return elements
+
+    @classmethod
+    def infer_from(cls, types: Sequence[AnyTensor]) -> AnyTensor:
+        """The result type."""
+        element = require_same_element(cls.name, types)
+        require(_is_kind(element, cls.ACCEPTS), f"{cls.name}: element type must be {cls.ACCEPTS}, found {element}")
+        shape = broadcast_shape(cls.name, [each.get_shape() for each in types])
+        return tensor(shape, cls.infer_element(element))
+
+    def infer(self) -> AnyTensor:
+        return self.infer_from(self.operand_types)
+
+    def evaluate(self, args: Sequence[Array], numerics: Numerics) -> Array:
+        types = self.operand_types
+        computed = [arg.astype(numerics.compute(t.element_type), copy=False) for arg, t in zip(args, types)]
+        return self.numpy_call(computed).astype(numerics.dtype(self.result_type.element_type), copy=False)
+
+    def tiling(self) -> TilingSpec:
+        result = self.result_type
+        shape = result.get_shape()
+        return TilingSpec(
+            op=self.name,
+            dims=tuple(Dim(f"d{axis}", size) for axis, size in enumerate(shape)),
+            operands=tuple(broadcast_access(t.get_shape(), dtype_name(t), shape) for t in self.operand_types),
+            result=identity_access(shape, dtype_name(result)),
+        )
+
+
+def emit_scalar(op: ElementwiseOp, builder: Builder, args: Sequence[SSAValue]) -> SSAValue:
+    """Emit `op` on one element at `builder`'s insertion point; returns the scalar result.
+
+    `args` have `compute_type` of the operands' element types; so has the result of the result's. The number of
+    inserted ops is the number of micro-operations before common subexpressions are shared.
+    """
+    return op.scalar_call(ScalarBuilder(builder), args)
+
+
+class UnaryOp(ElementwiseOp, ABC):
+    """One operand."""
+
+    operand = operand_def(TensorType)
+
+    def __init__(self, operand: SSAValue | Operation):
+        super().__init__(operands=[operand], result_types=[self.infer_from([tensor_type(operand)])])
+
+    @abstractmethod
+    def numpy(self, x: Array) -> Array:
+        """NumPy semantics."""
+
+    @abstractmethod
+    def scalar(self, s: ScalarBuilder, x: SSAValue) -> SSAValue:
+        """Scalar code."""
+
+    def numpy_call(self, args: Sequence[Array]) -> Array:
+        return self.numpy(args[0])
+
+    def scalar_call(self, scalars: ScalarBuilder, args: Sequence[SSAValue]) -> SSAValue:
+        return self.scalar(scalars, args[0])
+
+
+class BinaryOp(ElementwiseOp, ABC):
+    """Two operands."""
+
+    lhs = operand_def(TensorType)
+    rhs = operand_def(TensorType)
+
+    def __init__(self, lhs: SSAValue | Operation, rhs: SSAValue | Operation):
+        types = [tensor_type(lhs), tensor_type(rhs)]
+        super().__init__(operands=[lhs, rhs], result_types=[self.infer_from(types)])
+
+    @abstractmethod
+    def numpy(self, a: Array, b: Array) -> Array:
+        """NumPy semantics."""
+
+    @abstractmethod
+    def scalar(self, s: ScalarBuilder, a: SSAValue, b: SSAValue) -> SSAValue:
+        """Scalar code."""
+
+    def numpy_call(self, args: Sequence[Array]) -> Array:
+        return self.numpy(args[0], args[1])
+
+    def scalar_call(self, scalars: ScalarBuilder, args: Sequence[SSAValue]) -> SSAValue:
+        return self.scalar(scalars, args[0], args[1])
+
+
+@irdl_op_definition
+class CastOp(ElementwiseOp):
+    """Convert to another element type: to an integer toward zero, integers wrap, to bool 'is not 0'."""
+
+    name = "graph.cast"
+    ACCEPTS: ClassVar[Kinds] = "any"
+    operand = operand_def(TensorType)
+
+    def __init__(self, operand: SSAValue | Operation, element: Attribute | str):
+        """`element`: an MLIR type or a name such as 'f16'."""
+        shape = tensor_type(operand).get_shape()
+        super().__init__(operands=[operand], result_types=[tensor(shape, element)])
+
+    def infer(self) -> AnyTensor:
+        return tensor(self.operand_types[0].get_shape(), self.result_type.element_type)
+
+    def evaluate(self, args: Sequence[Array], numerics: Numerics) -> Array:
+        element = self.result_type.element_type
+        dtype, x = numerics.dtype(element), args[0]
+        if x.dtype.kind not in "iub" and dtype.kind in "iu" and dtype.itemsize < 8:
+            x = x.astype(np.int64)
+        return (x != 0) if element == BOOL else x.astype(dtype, copy=False)
+
+    def numpy_call(self, args: Sequence[Array]) -> Array:
+        return args[0]
+
+    def scalar_call(self, scalars: ScalarBuilder, args: Sequence[SSAValue]) -> SSAValue:
+        source, target = self.operand_types[0].element_type, self.result_type.element_type
+        value = scalars.cast(args[0], compute_type(target))
+        if isinstance(source, IntegerType) and isinstance(target, IntegerType) and _narrows(source, target):
+            return _wrap(scalars, value, target)
+        return value
+
+
+def _narrows(source: IntegerType, target: IntegerType) -> bool:
+    """Whether the target holds fewer values than source and compute type do (so that a value may wrap)."""
+    if target == BOOL or source == BOOL or target.width.data >= 64:
+        return False
+    low, high = source.value_range() if source != BOOL else (0, 2)
+    least, end = _range(target)
+    return low < least or high > end
+
+
+def _range(element: IntegerType) -> tuple[int, int]:
+    bits = element.width.data
+    return (0, 1 << bits) if element == element_type(f"u{bits}") else (-(1 << bits - 1), 1 << bits - 1)
+
+
+def _wrap(s: ScalarBuilder, value: SSAValue, target: IntegerType) -> SSAValue:
+    """Two's complement: `((value - least) mod 2**bits) + least`, with `mod` as a bitwise and."""
+    least, end = _range(target)
+    if least == 0:
+        return s.and_(value, s.constant(end - 1, value))
+    if compute_type(target) == target:
+        return value
+    offset = s.constant(-least, value)
+    return s.sub(s.and_(s.add(value, offset), s.constant(end - least - 1, value)), offset)
+
+
+@irdl_op_definition
+class AddOp(BinaryOp):
+    """a + b."""
+
+    name = "graph.add"
+
+    def numpy(self, a: Array, b: Array) -> Array:
+        return a + b
+
+    def scalar(self, s: ScalarBuilder, a: SSAValue, b: SSAValue) -> SSAValue:
+        return s.add(a, b)
+
+
+@irdl_op_definition
+class SubOp(BinaryOp):
+    """a - b."""
+
+    name = "graph.sub"
+
+    def numpy(self, a: Array, b: Array) -> Array:
+        return a - b
+
+    def scalar(self, s: ScalarBuilder, a: SSAValue, b: SSAValue) -> SSAValue:
+        return s.sub(a, b)
+
+
+@irdl_op_definition
+class MulOp(BinaryOp):
+    """a * b."""
+
+    name = "graph.mul"
+
+    def numpy(self, a: Array, b: Array) -> Array:
+        return a * b
+
+    def scalar(self, s: ScalarBuilder, a: SSAValue, b: SSAValue) -> SSAValue:
+        return s.mul(a, b)
+
+
+@irdl_op_definition
+class DivOp(BinaryOp):
+    """a / b; integers truncate toward zero."""
+
+    name = "graph.div"
+
+    def numpy(self, a: Array, b: Array) -> Array:
+        return a / b if a.dtype.kind == "f" else integer_division(a, b)
+
+    def scalar(self, s: ScalarBuilder, a: SSAValue, b: SSAValue) -> SSAValue:
+        return s.div(a, b)
+
+
+@irdl_op_definition
+class RemOp(BinaryOp):
+    """Remainder with the sign of a (C's fmod; ONNX Mod with fmod=1)."""
+
+    name = "graph.rem"
+
+    def numpy(self, a: Array, b: Array) -> Array:
+        return np.fmod(a, b)
+
+    def scalar(self, s: ScalarBuilder, a: SSAValue, b: SSAValue) -> SSAValue:
+        return s.rem(a, b)
+
+
+@irdl_op_definition
+class ModOp(BinaryOp):
+    """Remainder with the sign of b (Python's %; ONNX Mod with fmod=0)."""
+
+    name = "graph.mod"
+
+    def numpy(self, a: Array, b: Array) -> Array:
+        return np.mod(a, b)
+
+    def scalar(self, s: ScalarBuilder, a: SSAValue, b: SSAValue) -> SSAValue:
+        rest = s.rem(a, b)
+        zero = s.constant(0, rest)
+        signs_differ = s.xor(s.compare("lt", rest, zero), s.compare("lt", b, zero))
+        correct = s.and_(s.compare("ne", rest, zero), signs_differ)
+        return s.select(correct, s.add(rest, b), rest)
+
+
+@irdl_op_definition
+class PowOp(BinaryOp):
+    """a ** b; integers compute in f64 and truncate."""
+
+    name = "graph.pow"
+
+    def numpy(self, a: Array, b: Array) -> Array:
+        if a.dtype.kind == "f":
+            return np.power(a, b)
+        return np.trunc(np.power(a.astype(np.float64), b)).astype(a.dtype)
+
+    def scalar(self, s: ScalarBuilder, a: SSAValue, b: SSAValue) -> SSAValue:
+        if is_float(a.type):
+            return s.pow(a, b)
+        wide = element_type("f64")
+        return s.cast(s.pow(s.cast(a, wide), s.cast(b, wide)), a.type)
+
+
+@irdl_op_definition
+class MinOp(BinaryOp):
+    """The smaller of a and b; NaN if either is."""
+
+    name = "graph.min"
+
+    def numpy(self, a: Array, b: Array) -> Array:
+        return np.minimum(a, b)
+
+    def scalar(self, s: ScalarBuilder, a: SSAValue, b: SSAValue) -> SSAValue:
+        return s.minimum(a, b)
+
+
+@irdl_op_definition
+class MaxOp(BinaryOp):
+    """The greater of a and b; NaN if either is."""
+
+    name = "graph.max"
+
+    def numpy(self, a: Array, b: Array) -> Array:
+        return np.maximum(a, b)
+
+    def scalar(self, s: ScalarBuilder, a: SSAValue, b: SSAValue) -> SSAValue:
+        return s.maximum(a, b)
+
+
+@irdl_op_definition
+class NegOp(UnaryOp):
+    """-x."""
+
+    name = "graph.neg"
+
+    def numpy(self, x: Array) -> Array:
+        return -x
+
+    def scalar(self, s: ScalarBuilder, x: SSAValue) -> SSAValue:
+        return s.neg(x)
+
+
+@irdl_op_definition
+class AbsOp(UnaryOp):
+    """|x|."""
+
+    name = "graph.abs"
+
+    def numpy(self, x: Array) -> Array:
+        return np.abs(x)
+
+    def scalar(self, s: ScalarBuilder, x: SSAValue) -> SSAValue:
+        return s.abs(x)
+
+
+@irdl_op_definition
+class SignOp(UnaryOp):
+    """-1, 0 or 1; NaN stays NaN."""
+
+    name = "graph.sign"
+
+    def numpy(self, x: Array) -> Array:
+        return np.sign(x)
+
+    def scalar(self, s: ScalarBuilder, x: SSAValue) -> SSAValue:
+        zero = s.constant(0, x)
+        negative = s.select(s.compare("lt", x, zero), s.constant(-1, x), x)
+        return s.select(s.compare("gt", x, zero), s.constant(1, x), negative)
