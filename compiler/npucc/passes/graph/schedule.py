@@ -1,0 +1,50 @@
+"""Choose the schedule of every group and the tensors that stay on chip; write both into the IR."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects import func
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.passes import ModulePass
+
+from npucc.context import target_of
+from npucc.dialects import graph
+from npucc.schedule.problem import Plan, Problem
+from npucc.schedule.residency import FunctionSchedule
+from npucc.schedule.storage import SPACE
+
+
+@dataclass(frozen=True)
+class GraphSchedulePass(ModulePass):
+    """Before: groups whose concatenations and results are writable in place. After: each group has a `schedule`
+    attribute, and groups and concatenations whose result stays in SRAM until its last use have `space = "sram"`.
+
+    A group that already has a schedule keeps it (somebody wrote it by hand). NPU-E0701 when a group fits no
+    schedule. `resident=false` keeps every tensor between groups in DRAM.
+    """
+
+    name = "graph-schedule"
+
+    target: str = ""
+    resident: bool = True
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        target = target_of(ctx, self.target)
+        for function in [f for f in op.body.ops if isinstance(f, func.FuncOp)]:
+            schedule = FunctionSchedule(function, target)
+            schedule.decide(resident=self.resident)
+            for value in schedule.resident:
+                if value.owner is not None and not isinstance(value.owner, func.FuncOp):
+                    value.owner.attributes[SPACE] = StringAttr("sram")  # pyright: ignore[reportAttributeAccessIssue]
+            for group in schedule.groups:
+                if group.schedule is None:
+                    group.schedule = schedule_attribute(schedule.problem(group), schedule.plan(group))
+
+
+def schedule_attribute(problem: Problem, plan: Plan) -> graph.ScheduleAttr:
+    """The plan as text that a person can read and edit."""
+    names = [dim.name for dim in problem.dims]
+    tiles = {name: size for name, size in zip(names, plan.tiles)}
+    return graph.ScheduleAttr.make([names[dim] for dim in plan.order], tiles, dict(plan.depths))

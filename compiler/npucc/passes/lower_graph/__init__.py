@@ -1,0 +1,1 @@
+"""From groups with schedules to loops over tiles."""

@@ -1,0 +1,84 @@
+"""Candidate tile sizes and loop orders of a problem, as arrays: one row per dim, one column per candidate."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+from npuisa.target import Target
+
+from npucc.schedule.problem import Problem
+
+Ints = npt.NDArray[np.int64]
+
+MAX_CANDIDATES = 40_000
+"""Columns evaluated per loop order; a coarser grid is used beyond it."""
+MAX_CHOICES = 20
+"""Tile sizes tried per dim."""
+
+
+def tile_choices(extent: int, units: tuple[int, ...], limit: int) -> list[int]:
+    """Tile sizes worth trying for a dim: balanced splits (`ceil(extent / q)`), and multiples of `units`.
+
+    At most about `limit` of them, spread evenly on a logarithmic scale, always with 1 tile and the smallest.
+    """
+    balanced = {-(-extent // q) for q in range(1, min(extent, 512) + 1)} | {1}
+    aligned = {unit * m for unit in units for m in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32) if unit * m < extent}
+    choices = sorted(balanced | aligned)
+    if len(choices) <= limit:
+        return choices
+    wanted = np.geomspace(1, extent, limit)
+    kept = {choices[int(np.argmin(np.abs(np.log(np.array(choices)) - np.log(w))))] for w in wanted}
+    return sorted(kept | {extent} | {c for c in aligned if c in units})
+
+
+def tile_grid(problem: Problem, target: Target) -> Ints:
+    """All combinations of tile choices, shape (dims, candidates); combinations that split a tensor axis with
+    two loops unevenly (see `contiguous`) are left out."""
+    units = (target.matrix.rows, target.matrix.cols) if problem.work.engine == "mx" else (target.vector.lanes,)
+    limit = MAX_CHOICES
+    while True:
+        choices = [
+            tile_choices(dim.size, tuple(set(units)), limit) if dim.tileable else [dim.size] for dim in problem.dims
+        ]
+        if prod(len(c) for c in choices) <= MAX_CANDIDATES or limit <= 3:
+            break
+        limit -= 1
+    grid = np.stack([axis.ravel() for axis in np.meshgrid(*choices, indexing="ij")]) if choices else np.ones((0, 1), int)
+    return grid[:, contiguous(problem, grid)].astype(np.int64)
+
+
+def contiguous(problem: Problem, tiles: Ints) -> npt.NDArray[np.bool_]:
+    """Whether each tile of every tensor is one box.
+
+    An axis indexed by two loops (grouped channels: `g * size + c`) gives a box only if the inner loop is
+    whole where the outer one takes more than one step. Overlapping windows (`oh * stride + kh`) always do.
+    """
+    good = np.ones(tiles.shape[1], dtype=np.bool_)
+    for tensor in problem.tensors():
+        for expr in tensor.access.exprs:
+            for outer, step in expr.terms:
+                for inner, smaller in expr.terms:
+                    nested = smaller < step and smaller * problem.dims[inner].size == step
+                    if inner != outer and nested:
+                        good &= (tiles[outer] == 1) | (tiles[inner] == problem.dims[inner].size)
+    return good
+
+
+def loop_orders(problem: Problem) -> list[tuple[int, ...]]:
+    """Orders of all dims, outermost first, reductions innermost.
+
+    Dims that the same tensors depend on are interchangeable for reuse and stay together, so that only the
+    order of such classes is permuted.
+    """
+    parallel = [d for d, dim in enumerate(problem.dims) if dim.kind == "parallel"]
+    reduction = tuple(d for d, dim in enumerate(problem.dims) if dim.kind == "reduction")
+    classes: dict[frozenset[str], list[int]] = {}
+    for dim in parallel:
+        users = frozenset(t.label for t in problem.operands if dim in t.access.dims_used())
+        classes.setdefault(users, []).append(dim)
+    members = list(classes.values())
+    orders = permutations(members) if len(members) <= 4 else [tuple(members)]
+    return [(*(dim for group in order for dim in group), *reduction) for order in orders]

@@ -1,0 +1,198 @@
+"""Predicted cycles, memory and traffic of every candidate schedule of a problem at once.
+
+The engine formulas are those of the simulator (`npusim.costs`); what is approximated here is their
+overlap: the longest engine hides the others, but for the first load and the last store. Tiles at the edge
+count as whole ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from npuisa.target import Target
+from npusim import costs
+
+from npucc.schedule.candidates import Ints
+from npucc.schedule.problem import SLOT_ALIGNMENT, Problem, Tensor, is_strided
+from npucc.tiling import Access
+
+Floats = npt.NDArray[np.float64]
+HARDWARE_LOOPS = 4
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One value per candidate; infeasible candidates have infinite `cycles`."""
+
+    cycles: Floats
+    sram_bytes: Ints
+    acc_bytes: Ints
+    dram_bytes: Floats
+    acc_depth: Ints
+
+
+def axis_lengths(access: Access, tiles: Ints) -> list[Ints]:
+    """Elements along each axis of a tensor's tile."""
+    lengths: list[Ints] = []
+    for extent, expr in zip(access.shape, access.exprs):
+        reach = np.ones(tiles.shape[1], dtype=np.int64)
+        for dim, step in expr.terms:
+            reach = reach + (tiles[dim] - 1) * (1 if is_strided(expr) else abs(step))
+        lengths.append(np.minimum(reach, max(extent, 1)))
+    return lengths
+
+
+def elements(lengths: list[Ints], count: int) -> Ints:
+    """Product of the axis lengths; `count` candidates."""
+    total = np.ones(count, dtype=np.int64)
+    for length in lengths:
+        total = total * length
+    return total
+
+
+def contiguous_run(access: Access, lengths: list[Ints], count: int) -> Ints:
+    """Elements that lie next to each other in the dense tensor when a tile is read."""
+    run, whole = np.ones(count, dtype=np.int64), np.ones(count, dtype=np.bool_)
+    for extent, expr, length in reversed(list(zip(access.shape, access.exprs, lengths))):
+        if is_strided(expr):
+            whole = whole & (length == 1)
+        run = np.where(whole, run * length, run)
+        whole = whole & (length == extent)
+    return run
+
+
+def executions(access: Access, order: tuple[int, ...], trips: Ints) -> Ints:
+    """How often the tile is brought in: all iterations down to the innermost loop that moves it."""
+    used = access.dims_used()
+    so_far = loads = np.ones(trips.shape[1], dtype=np.int64)
+    for dim in order:
+        so_far = so_far * trips[dim]
+        if dim in used:
+            loads = np.where(trips[dim] > 1, so_far, loads)
+    return loads
+
+
+class CostModel:
+    """Evaluates candidate tile sizes of one problem for one loop order."""
+
+    def __init__(self, problem: Problem, target: Target) -> None:
+        self.problem, self.target = problem, target
+
+    def evaluate(self, tiles: Ints, order: tuple[int, ...], sram_budget: int) -> Estimate:
+        """Estimate all columns of `tiles` (dims x candidates) under a budget of SRAM bytes."""
+        problem, count = self.problem, tiles.shape[1]
+        sizes = np.array([dim.size for dim in problem.dims], dtype=np.int64).reshape(-1, 1)
+        trips = -(-sizes // np.maximum(tiles, 1)) if len(problem.dims) else np.ones((0, count), dtype=np.int64)
+        trips = np.maximum(trips, 1)
+        parallel = self._product(trips, reduction=False, count=count)
+        everything = parallel * self._product(trips, reduction=True, count=count)
+        sram = np.zeros(count, dtype=np.int64)
+        moved, channels = np.zeros(count), {}
+        first = np.zeros(count)
+        for tensor in problem.tensors():
+            if tensor.location == "sram":
+                continue
+            result = tensor is problem.result
+            loads = parallel if result else executions(tensor.access, order, trips)
+            lengths = axis_lengths(tensor.access, tiles)
+            size = elements(lengths, count) * tensor.element_bytes
+            sram += np.where(loads > 1, 2, 1) * (-(-size // SLOT_ALIGNMENT) * SLOT_ALIGNMENT)
+            run = contiguous_run(tensor.access, lengths, count) * tensor.element_bytes
+            transfer, burst_bytes = self._dma(size, np.maximum(run, 1))
+            moved += loads * burst_bytes
+            channel = self._channel(tensor, result)
+            channels[channel] = channels.get(channel, 0.0) + loads * transfer
+            first = np.maximum(first, transfer) + (transfer if result else 0.0)
+        acc_bytes, acc_depth, vx_bytes = self._intermediate(tiles, parallel, count)
+        sram += vx_bytes
+        engines, tail = self._engines(tiles, parallel, everything, count)
+        bandwidth = moved / self.target.dram_bytes_per_cycle
+        busiest = np.maximum.reduce([bandwidth, *channels.values(), *engines])
+        serial = np.where((acc_depth == 1) & (parallel > 1), sum(engines), 0.0) if len(engines) > 1 else 0.0
+        cycles = np.maximum(busiest, serial) + first + tail
+        feasible = (sram <= sram_budget) & (acc_bytes <= self.target.accumulator.bytes)
+        feasible &= (trips > 1).sum(axis=0) <= HARDWARE_LOOPS
+        return Estimate(np.where(feasible, cycles, np.inf), sram, acc_bytes, moved, acc_depth)
+
+    def _product(self, trips: Ints, *, reduction: bool, count: int) -> Ints:
+        total = np.ones(count, dtype=np.int64)
+        for dim in range(len(self.problem.dims)):
+            if self.problem.reduction(dim) == reduction:
+                total = total * trips[dim]
+        return total
+
+    @staticmethod
+    def _channel(tensor: Tensor, result: bool) -> str:
+        if result:
+            return "out"
+        return "constant" if tensor.constant else tensor.label
+
+    def _dma(self, size: Ints, run: Ints) -> tuple[Floats, Floats]:
+        """Cycles one transfer adds to its channel, and the bytes that its bursts move."""
+        runs = size / run
+        return costs.dma_stream_cycles(self.target, runs, run), costs.burst_bytes(self.target, runs, run)
+
+    def _intermediate(self, tiles: Ints, parallel: Ints, count: int) -> tuple[Ints, Ints, Ints]:
+        """Accumulator bytes, accumulator depth, SRAM bytes of the root's own result."""
+        none = np.zeros(count, dtype=np.int64)
+        access = self.problem.intermediate
+        if access is None:
+            return none, none + 1, none
+        slot = elements(axis_lengths(access, tiles), count) * 4
+        slot = -(-slot // SLOT_ALIGNMENT) * SLOT_ALIGNMENT
+        if self.problem.work.engine == "vx":
+            return none, none + 1, slot
+        depth = np.where((parallel > 1) & (2 * slot <= self.target.accumulator.bytes), 2, 1)
+        return depth * slot, depth, none
+
+    def _engines(self, tiles: Ints, parallel: Ints, everything: Ints, count: int) -> tuple[list[Floats], Floats]:
+        """Cycles each engine works in all, and the cycles of its last tile (nothing is left to hide it)."""
+        problem, target, work = self.problem, self.target, self.problem.work
+        output = elements(axis_lengths(problem.result.access, tiles), count)
+        root = root_cycles(problem, target, tiles, output)
+        if work.kind == "map":
+            return [parallel * root], root
+        kernel = costs.map_cycles(target, output, work.micro_cycles, output_stage=work.engine == "mx")
+        if work.engine == "mx":
+            return [everything * root, parallel * kernel], kernel
+        total = everything * root + (parallel * kernel if work.epilogue else 0.0)
+        return [total], root
+
+
+def root_cycles(problem: Problem, target: Target, tiles: Ints, output: Ints) -> Floats:
+    """Cycles of the root's instruction on one tile."""
+    work = problem.work
+    size = {dim.name: tiles[index] for index, dim in enumerate(problem.dims)}
+    one = np.ones_like(output)
+    if work.kind == "matmul":
+        batch = one
+        for name, tile in size.items():
+            batch = batch * tile if name.startswith("b") else batch
+        return costs.gemm_stream_cycles(target, work.dtype, size["m"], size["k"], size["n"], batch)
+    if work.kind == "conv":
+        pixels = size["n"] * size["oh"] * size["ow"]
+        depth = size["kh"] * size["kw"] * size["ci"]
+        return costs.gemm_stream_cycles(target, work.dtype, pixels, depth, size["co"], size.get("g", one))
+    if work.kind == "depthwise_conv":
+        window = size["kh"] * size["kw"]
+        on_array = work.engine == "mx"
+        return costs.depthwise_cycles(target, output, window) if on_array else costs.dwconv_cycles(target, output, window)
+    if work.kind == "window_reduce":
+        return costs.window_cycles(target, output, size["wa"] * size["wb"])
+    if work.kind == "softmax":
+        last = tiles[len(problem.dims) - 1]
+        return costs.norm_cycles(target, output // np.maximum(last, 1), last)
+    if work.kind == "reduce":
+        return _reduce_cycles(problem, target, tiles, output)
+    return costs.map_cycles(target, output, work.micro_cycles)
+
+
+def _reduce_cycles(problem: Problem, target: Target, tiles: Ints, output: Ints) -> Floats:
+    reduced = np.ones_like(output)
+    for index in range(len(problem.dims)):
+        reduced = reduced * tiles[index] if problem.reduction(index) else reduced
+    last = problem.operands[0].access.exprs[-1] if problem.operands[0].access.exprs else None
+    innermost = last is not None and any(problem.reduction(dim) for dim, _ in last.terms)
+    return costs.reduce_cycles(target, output, reduced, innermost=innermost)

@@ -1,0 +1,156 @@
+"""Which tensors stay in SRAM between groups, and every group's schedule in the memory that is left.
+
+Greedy: tensors in order of traffic saved per byte and group of lifetime; one is kept on chip when the predicted cycles of
+all groups that live beside it fall. The groups' budgets are what the tensors alive during them leave.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from npuisa.errors import ExitCode, NpuError, error_code
+from npuisa.target import Target
+from xdsl.dialects import func
+from xdsl.ir import SSAValue
+
+from npucc.dialects import graph
+from npucc.dialects.graph_ops.base import nodes_of, tensor_type
+from npucc.planning.allocate import Buffer, allocate
+from npucc.schedule.attribute import plan_of
+from npucc.schedule.groups import group_problem
+from npucc.schedule.problem import Location, Plan, Problem, align
+from npucc.schedule.search import search, smallest_footprint
+from npucc.schedule.storage import Storage
+from npucc.types import dtype_of
+
+NO_SCHEDULE = error_code("NPU-E0701", ExitCode.DOES_NOT_FIT, "A group fits no schedule on the target")
+BUDGET_STEP = 4096
+"""Budgets are rounded down to multiples of it, so that equal layers meet equal problems and are planned once."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A tensor that could stay on chip: its root value, bytes, lifetime in groups (inclusive), accesses."""
+
+    value: SSAValue
+    bytes: int
+    first: int
+    last: int
+    accesses: int
+
+    def gain(self) -> float:
+        """DRAM transfers saved per group that has to live beside it."""
+        return self.accesses / (self.last - self.first + 1)
+
+
+@dataclass
+class FunctionSchedule:
+    """Schedules of one function, built up by `decide`."""
+
+    function: func.FuncOp
+    target: Target
+    resident: set[SSAValue] = field(default_factory=set)
+    groups: list[graph.GroupOp] = field(default_factory=list)
+    _plans: dict[int, Plan] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.groups = [op for op in self.function.body.block.ops if isinstance(op, graph.GroupOp)]
+        self._index = {group: position for position, group in enumerate(self.groups)}
+        self._storage = Storage(self.function)
+        self._kept: list[Candidate] = []
+
+    def decide(self, *, resident: bool) -> None:
+        """Choose residency and all schedules; NpuError when a group fits none."""
+        for index in range(len(self.groups)):
+            self._plans[index] = self._required(index)
+        for candidate in self._candidates() if resident else []:
+            self._try(candidate)
+        while not self._packs():
+            self._drop(min(self._kept, key=Candidate.gain))
+
+    def problem(self, group: graph.GroupOp) -> Problem:
+        """The group as a problem under the present residency."""
+        return group_problem(group, self.target, self._locate, self._storage.is_constant)
+
+    def plan(self, group: graph.GroupOp) -> Plan:
+        """The group's schedule."""
+        return self._plans[self._index[group]]
+
+    def _locate(self, value: SSAValue) -> Location:
+        return "sram" if self._storage.root(value) in self.resident else "dram"
+
+    def _budget(self, index: int) -> int:
+        beside = sum(align(c.bytes) for c in self._kept if c.first <= index <= c.last)
+        return (self.target.sram.bytes - beside) // BUDGET_STEP * BUDGET_STEP
+
+    def _search(self, index: int) -> Plan | None:
+        group = self.groups[index]
+        problem = self.problem(group)
+        if group.schedule is not None:
+            return plan_of(group.schedule, problem, self.target, nodes_of(group))
+        return search(problem, self.target, max(self._budget(index), 0))
+
+    def _required(self, index: int) -> Plan:
+        plan = self._search(index)
+        if plan is None:
+            raise self._no_schedule(index)
+        return plan
+
+    def _no_schedule(self, index: int) -> NpuError:
+        group = self.groups[index]
+        need = smallest_footprint(self.problem(group), self.target)
+        found = "no tile size meets the accumulator and loop limits" if need is None else f"{need} bytes of SRAM at least"
+        return NpuError(
+            NO_SCHEDULE,
+            f"no schedule fits {self.target.name} ({self.target.sram.bytes} bytes of SRAM, {self.target.accumulator.bytes} of accumulators)",
+            where=", ".join(nodes_of(group)) or group.name,
+            found=found,
+            remedy="choose a target with more on-chip memory or a narrower precision",
+        )
+
+    def _candidates(self) -> list[Candidate]:
+        """Intermediate tensors that fit the SRAM at all, best first."""
+        lifetimes: dict[SSAValue, list[int]] = {}
+        for index, group in enumerate(self.groups):
+            for value in (*group.operands, *group.results):
+                if not self._storage.is_interface(value):
+                    lifetimes.setdefault(self._storage.root(value), []).append(index)
+        found: list[Candidate] = []
+        for value, touched in lifetimes.items():
+            type_ = tensor_type(value)
+            size = dtype_of(type_.element_type).bytes
+            for extent in type_.get_shape():
+                size *= extent
+            if 0 < size < self.target.sram.bytes:
+                found.append(Candidate(value, size, min(touched), max(touched), len(touched)))
+        return sorted(found, key=lambda c: (-c.gain(), -c.bytes))
+
+    def _try(self, candidate: Candidate) -> None:
+        """Keep the tensor on chip if the groups it lives beside get faster together."""
+        span = range(candidate.first, candidate.last + 1)
+        before = sum(self._plans[index].cycles for index in span)
+        self.resident.add(candidate.value)
+        self._kept.append(candidate)
+        plans: dict[int, Plan] = {}
+        for index in span:
+            plan = self._search(index)
+            if plan is None or sum(p.cycles for p in plans.values()) + plan.cycles >= before:
+                break
+            plans[index] = plan
+        if len(plans) == len(span):
+            self._plans.update(plans)
+        else:
+            self.resident.discard(candidate.value)
+            self._kept.pop()
+
+    def _packs(self) -> bool:
+        """Whether the tensors and every group's buffers find addresses together."""
+        buffers = [Buffer(align(c.bytes), c.first, c.last + 1) for c in self._kept]
+        buffers += [Buffer(align(plan.sram_bytes), i, i + 1) for i, plan in self._plans.items() if plan.sram_bytes]
+        return not self._kept or allocate(buffers, self.target.sram.bytes) is not None
+
+    def _drop(self, candidate: Candidate) -> None:
+        self._kept.remove(candidate)
+        self.resident.discard(candidate.value)
+        for index in range(candidate.first, candidate.last + 1):
+            self._plans[index] = self._required(index)

@@ -1,0 +1,93 @@
+"""The best schedule of a problem under a memory budget."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from npuisa.target import Target
+
+from npucc.schedule.candidates import Ints, loop_orders, tile_grid
+from npucc.schedule.cost import CostModel, Estimate
+from npucc.schedule.problem import Plan, Problem, load_level
+
+NEARLY = 1.005
+"""Among candidates within half a per cent of the best, the one with the smallest footprint is taken: it leaves
+room for the next group's prefetch."""
+
+
+class _ByName:
+    """A target as a cache key: equal when the names and figures are."""
+
+    def __init__(self, target: Target) -> None:
+        self.target, self.text = target, target.model_dump_json()
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByName) and other.text == self.text
+
+
+@lru_cache(maxsize=16384)
+def _search(problem: Problem, target: _ByName, budget: int) -> Plan | None:
+    machine = target.target
+    grid = tile_grid(problem, machine)
+    model = CostModel(problem, machine)
+    best: Plan | None = None
+    for order in loop_orders(problem):
+        estimate = model.evaluate(grid, order, budget)
+        column = _pick(estimate)
+        if column is None:
+            continue
+        plan = _plan(problem, grid[:, column], order, estimate, column)
+        if best is None or plan.cycles < best.cycles:
+            best = plan
+    return best
+
+
+def search(problem: Problem, target: Target, budget: int) -> Plan | None:
+    """The schedule with the fewest predicted cycles whose buffers take at most `budget` SRAM bytes; None if none fits."""
+    return _search(problem, _ByName(target), budget)
+
+
+def smallest_footprint(problem: Problem, target: Target) -> int | None:
+    """Bytes of SRAM of the schedule that needs least; None when not even the accumulators suffice."""
+    grid = tile_grid(problem, target)
+    model = CostModel(problem, target)
+    sizes: list[int] = []
+    for order in loop_orders(problem):
+        estimate = model.evaluate(grid, order, 1 << 60)
+        feasible = np.isfinite(estimate.cycles)
+        if feasible.any():
+            sizes.append(int(estimate.sram_bytes[feasible].min()))
+    return min(sizes, default=None)
+
+
+def _pick(estimate: Estimate) -> int | None:
+    if not estimate.cycles.size or not np.isfinite(estimate.cycles).any():
+        return None
+    near = estimate.cycles <= estimate.cycles.min() * NEARLY
+    return int(np.flatnonzero(near)[np.argmin(estimate.sram_bytes[near])])
+
+
+def _plan(problem: Problem, tiles: Ints, order: tuple[int, ...], estimate: Estimate, column: int) -> Plan:
+    sizes = tuple(int(tile) for tile in tiles)
+    looped = tuple(d for d in order if sizes[d] < problem.dims[d].size)
+    depths = [
+        (tensor.label, 2 if load_level(tensor.access, looped) else 1)
+        for tensor in problem.operands
+        if tensor.location == "dram"
+    ]
+    parallel = any(not problem.reduction(d) for d in looped)
+    depths += [("acc", int(estimate.acc_depth[column]))] if problem.intermediate is not None else []
+    depths += [("out", 2 if parallel else 1)] if problem.result.location == "dram" else []
+    return Plan(
+        sizes,
+        looped,
+        tuple(depths),
+        float(estimate.cycles[column]),
+        int(estimate.sram_bytes[column]),
+        int(estimate.acc_bytes[column]),
+        float(estimate.dram_bytes[column]),
+    )
