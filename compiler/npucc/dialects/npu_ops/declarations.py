@@ -1,4 +1,4 @@
-"""What a program declares beside its code: regions, ports, descriptors, kernels, semaphores, groups."""
+"""What a program declares beside its code: regions, ports, descriptors, kernels, semaphores, origins."""
 
 from __future__ import annotations
 
@@ -329,21 +329,24 @@ class SemOp(IRDLOperation):
 
 
 @irdl_op_definition
-class GroupOp(IRDLOperation):
-    """`npu.group @g0 "fc1" index(0) nodes("/fc1/MatMul")`: what the instructions `from(@g0 ..)` come from."""
+class OriginOp(IRDLOperation):
+    """`npu.origin @g0 "fc1" group(0) nodes("/fc1/MatMul")`: what instructions `from(@g0 ..)` come from.
 
-    name = "npu.group"
+    Group index and name, and the ONNX nodes.
+    """
+
+    name = "npu.origin"
     sym_name = prop_def(SymbolNameConstraint())
     title = prop_def(StringAttr)
-    index = prop_def(IntAttr)
+    group = prop_def(IntAttr)
     nodes = prop_def(ArrayAttr[StringAttr])
     traits = traits_def(SymbolOpInterface())
 
-    def __init__(self, symbol: str, title: str, index: int, nodes: Sequence[str]):
+    def __init__(self, symbol: str, title: str, group: int, nodes: Sequence[str]):
         properties: dict[str, Attribute] = {
             "sym_name": StringAttr(symbol),
             "title": StringAttr(title),
-            "index": IntAttr(index),
+            "group": IntAttr(group),
             "nodes": ArrayAttr(StringAttr(node) for node in nodes),
         }
         super().__init__(properties=properties)
@@ -354,18 +357,18 @@ class GroupOp(IRDLOperation):
         printer.print_symbol_name(self.sym_name.data)
         printer.print_string(" ")
         printer.print_string_literal(self.title.data)
-        printer.print_string(f" index({self.index.data}) nodes(")
+        printer.print_string(f" group({self.group.data}) nodes(")
         printer.print_list((node.data for node in self.nodes), printer.print_string_literal)
         printer.print_string(")")
 
     @classmethod
-    def parse(cls, parser: Parser) -> GroupOp:
+    def parse(cls, parser: Parser) -> OriginOp:
         """Inverse of `print`."""
         name, title = parser.parse_symbol_name().data, parser.parse_str_literal()
-        index = _parse_int_field(parser, "index")
+        group = _parse_int_field(parser, "group")
         parser.parse_keyword("nodes")
         nodes = parser.parse_comma_separated_list(parser.Delimiter.PAREN, parser.parse_str_literal)
-        return cls(name, title, index, nodes)
+        return cls(name, title, group, nodes)
 
 
 @irdl_op_definition

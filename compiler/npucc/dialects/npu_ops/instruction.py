@@ -2,7 +2,7 @@
 
 The text of an instruction lists its fields by name: an operand is a descriptor symbol with an optional
 register, an enumeration is a lower-case name, a register `r0`..`r31`; fields that are left out have the
-table's default. `wait` / `post` name semaphores, `from` the group and the tile operation it stems from:
+table's default. `wait` / `post` name semaphores, `from` the origin and the tile operation:
 
     npu.mx.gemm dst(@acc[r3]) a(@xs) b(@ws[r2]) mode(add_if) pred(r7) wait(@full) post(@free) from(@g0 "gemm")
 """
@@ -38,6 +38,12 @@ FieldValue = OperandRef | int | str | IntEnum
 """Value of a field in the IR: operand, immediate or register number, kernel or label symbol, enumeration."""
 
 
+@cache
+def field_specs(isa: type[Instruction]) -> tuple[tuple[str, FieldSpec], ...]:
+    """The fields of an ISA class in encoding order (cached: `Instruction.fields` inspects the class)."""
+    return tuple(isa.fields())
+
+
 class InstructionOp(IRDLOperation):
     """Base of all instruction operations; a subclass has one property per field of its ISA class."""
 
@@ -46,7 +52,7 @@ class InstructionOp(IRDLOperation):
     unit = opt_prop_def(StringAttr)
     waits = opt_prop_def(ArrayAttr[SymbolRefAttr])
     posts = opt_prop_def(ArrayAttr[SymbolRefAttr])
-    group = opt_prop_def(SymbolRefAttr)
+    origin = opt_prop_def(SymbolRefAttr)
     tile_op = opt_prop_def(StringAttr)
 
     @classmethod
@@ -56,7 +62,7 @@ class InstructionOp(IRDLOperation):
         unit: Engine | None = None,
         waits: Iterable[str] = (),
         posts: Iterable[str] = (),
-        group: str = "",
+        origin: str = "",
         tile_op: str = "",
         **fields: FieldValue,
     ) -> InstructionOp:
@@ -64,15 +70,15 @@ class InstructionOp(IRDLOperation):
         properties: dict[str, Attribute] = {}
         if unit is not None:
             properties["unit"] = StringAttr(unit.name.lower())
-        specs = dict(cls.ISA.fields())
+        specs = dict(field_specs(cls.ISA))
         for name, value in fields.items():
             properties[name] = _field_attribute(specs[name], value)
         for name, semaphores in (("waits", waits), ("posts", posts)):
             array = symbols(semaphores)
             if array.data:
                 properties[name] = array
-        if group:
-            properties |= {"group": SymbolRefAttr(group), "tile_op": StringAttr(tile_op)}
+        if origin:
+            properties |= {"origin": SymbolRefAttr(origin), "tile_op": StringAttr(tile_op)}
         return cls(properties=properties)
 
     @property
@@ -85,13 +91,13 @@ class InstructionOp(IRDLOperation):
     def field(self, name: str) -> Any:
         """Value of a field as in `FieldValue`; None when it is left out."""
         attribute = self.properties.get(name)
-        return None if attribute is None else _field_value(attribute, dict(self.ISA.fields())[name])
+        return None if attribute is None else _field_value(attribute, dict(field_specs(self.ISA))[name])
 
     def operands_used(self) -> list[tuple[str, FieldSpec, OperandRef]]:
         """The descriptor operands that are present: field name, its rule, operand."""
         return [
             (name, spec, attribute.data)
-            for name, spec in self.ISA.fields()
+            for name, spec in field_specs(self.ISA)
             if isinstance(attribute := self.properties.get(name), OperandAttr)
         ]
 
@@ -101,7 +107,7 @@ class InstructionOp(IRDLOperation):
         for name, semaphores, limit in (("waits", self.waits, MAX_WAITS), ("posts", self.posts, MAX_POSTS)):
             if len(symbol_names(semaphores)) > limit:
                 raise VerifyException(f"{self.name}: at most {limit} {name}; put more into an npu.q.sync")
-        for name, spec in self.ISA.fields():
+        for name, spec in field_specs(self.ISA):
             attribute = self.properties.get(name)
             if attribute is not None:
                 _verify_field(f"{self.name}: field {name}", spec, attribute)
@@ -119,7 +125,7 @@ class InstructionOp(IRDLOperation):
         """The fields in the order of the table."""
         if self.unit is not None:
             printer.print_string(f" unit({self.unit.data})")
-        for name, spec in self.ISA.fields():
+        for name, spec in field_specs(self.ISA):
             attribute = self.properties.get(name)
             if attribute is not None:
                 printer.print_string(f" {name}(")
@@ -135,9 +141,9 @@ class InstructionOp(IRDLOperation):
             printer.print_op_attributes(self.attributes, print_keyword=True)
 
     def _print_origin(self, printer: Printer) -> None:
-        if self.group is not None:
+        if self.origin is not None:
             printer.print_string(" from(")
-            printer.print_symbol_name(self.group.root_reference.data)
+            printer.print_symbol_name(self.origin.root_reference.data)
             if self.tile_op is not None:
                 printer.print_string(" ")
                 printer.print_string_literal(self.tile_op.data)
@@ -146,7 +152,7 @@ class InstructionOp(IRDLOperation):
     @classmethod
     def parse(cls, parser: Parser) -> InstructionOp:
         """Inverse of `print`; fields may stand in any order."""
-        specs = dict(cls.ISA.fields())
+        specs = dict(field_specs(cls.ISA))
         properties: dict[str, Attribute] = {}
         while (key := parser.parse_optional_keyword_in([*specs, "unit", "wait", "post", "from"])) is not None:
             with parser.in_parens():
@@ -167,7 +173,7 @@ class InstructionOp(IRDLOperation):
 
 def _required(isa: type[Instruction]) -> list[str]:
     declared = {item.name: item for item in dataclasses.fields(isa)}
-    return [name for name, _ in isa.fields() if declared[name].default is dataclasses.MISSING]
+    return [name for name, _ in field_specs(isa) if declared[name].default is dataclasses.MISSING]
 
 
 def _field_attribute(spec: FieldSpec, value: FieldValue) -> Attribute:
@@ -237,7 +243,7 @@ def _parse_symbols(parser: Parser) -> ArrayAttr[SymbolRefAttr]:
 
 
 def _parse_origin(parser: Parser) -> dict[str, Attribute]:
-    found: dict[str, Attribute] = {"group": SymbolRefAttr(parser.parse_symbol_name().data)}
+    found: dict[str, Attribute] = {"origin": SymbolRefAttr(parser.parse_symbol_name().data)}
     tile_op = parser.parse_optional_str_literal()
     return found if tile_op is None else found | {"tile_op": StringAttr(tile_op)}
 

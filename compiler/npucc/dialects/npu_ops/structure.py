@@ -23,8 +23,8 @@ from npucc.dialects.npu_ops.attributes import (
     parse_increment,
     symbol_names,
 )
-from npucc.dialects.npu_ops.declarations import DescOp, GroupOp, KernelOp, LabelOp, PortOp, RegionOp, SemOp
-from npucc.dialects.npu_ops.instruction import InstructionOp
+from npucc.dialects.npu_ops.declarations import DescOp, KernelOp, LabelOp, OriginOp, PortOp, RegionOp, SemOp
+from npucc.dialects.npu_ops.instruction import InstructionOp, field_specs
 
 MAX_COUNT = (1 << 32) - 1
 _Op = TypeVar("_Op", bound=Operation)
@@ -41,7 +41,7 @@ class LoopOp(IRDLOperation):
     name = "npu.loop"
     count = prop_def(IntAttr)
     step = prop_def(StepAttr)
-    group = opt_prop_def(SymbolRefAttr)
+    origin = opt_prop_def(SymbolRefAttr)
     body = region_def("single_block")
     traits = traits_def(NoTerminator())
 
@@ -50,11 +50,11 @@ class LoopOp(IRDLOperation):
         count: int,
         increments: Iterable[Increment],
         body: Region | None = None,
-        group: str | None = None,
+        origin: str | None = None,
     ):
         properties: dict[str, Attribute] = {"count": IntAttr(count), "step": StepAttr(tuple(increments))}
-        if group is not None:
-            properties["group"] = SymbolRefAttr(group)
+        if origin is not None:
+            properties["origin"] = SymbolRefAttr(origin)
         super().__init__(properties=properties, regions=[body or Region(Block())])
 
     def verify_(self) -> None:
@@ -81,9 +81,9 @@ class LoopOp(IRDLOperation):
         """See the class."""
         steps = ", ".join(increment_text(item) for item in self.step.data)
         printer.print_string(f" {self.count.data} step({steps})")
-        if self.group is not None:
+        if self.origin is not None:
             printer.print_string(" from(")
-            printer.print_symbol_name(self.group.root_reference.data)
+            printer.print_symbol_name(self.origin.root_reference.data)
             printer.print_string(")")
         printer.print_string(" ")
         printer.print_region(self.body, print_empty_block=False)
@@ -94,18 +94,18 @@ class LoopOp(IRDLOperation):
         count = parser.parse_integer()
         parser.parse_keyword("step")
         steps = parser.parse_comma_separated_list(parser.Delimiter.PAREN, lambda: parse_increment(parser))
-        group = None
+        origin = None
         if parser.parse_optional_keyword("from"):
             with parser.in_parens():
-                group = parser.parse_symbol_name().data
-        return cls(count, steps, _parse_body(parser), group)
+                origin = parser.parse_symbol_name().data
+        return cls(count, steps, _parse_body(parser), origin)
 
 
 @irdl_op_definition
 class ProgramOp(IRDLOperation):
     """`npu.program @main target("edge-4t") { declarations, then code }`; `metadata` is free text.
 
-    Its symbols (regions, descriptors, kernels, semaphores, groups, labels) share one name space.
+    Its symbols (regions, descriptors, kernels, semaphores, origins, labels) share one name space.
     """
 
     name = "npu.program"
@@ -162,13 +162,13 @@ class ProgramOp(IRDLOperation):
         for op in walk_code(self.body.block):
             if isinstance(op, InstructionOp):
                 _verify_symbols(op, table)
-            elif isinstance(op, LoopOp) and op.group is not None:
-                _expect(table, op.group.root_reference.data, GroupOp, op.name)
+            elif isinstance(op, LoopOp) and op.origin is not None:
+                _expect(table, op.origin.root_reference.data, OriginOp, op.name)
 
     def _symbols(self) -> dict[str, Operation]:
         table: dict[str, Operation] = {}
         for op in walk_code(self.body.block):
-            if isinstance(op, RegionOp | DescOp | KernelOp | SemOp | GroupOp | LabelOp):
+            if isinstance(op, RegionOp | DescOp | KernelOp | SemOp | OriginOp | LabelOp):
                 if op.sym_name.data in table:
                     raise VerifyException(f"npu.program: symbol @{op.sym_name.data} is declared twice")
                 table[op.sym_name.data] = op
@@ -197,9 +197,9 @@ def _verify_symbols(op: InstructionOp, table: Mapping[str, Operation]) -> None:
         _verify_operand(op, name, spec, operand, table)
     for name in (*symbol_names(op.waits), *symbol_names(op.posts)):
         _expect(table, name, SemOp, op.name)
-    if op.group is not None:
-        _expect(table, op.group.root_reference.data, GroupOp, op.name)
-    for name, spec in op.ISA.fields():
+    if op.origin is not None:
+        _expect(table, op.origin.root_reference.data, OriginOp, op.name)
+    for name, spec in field_specs(op.ISA):
         if spec.kind in ("kernel", "target"):
             _expect(table, str(op.field(name)), KernelOp if spec.kind == "kernel" else LabelOp, op.name)
 

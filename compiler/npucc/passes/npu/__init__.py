@@ -1,0 +1,1 @@
+"""Passes that make or change npu dialect IR."""
