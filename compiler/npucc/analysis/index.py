@@ -24,7 +24,7 @@ BAD_BOUNDS = error_code("NPU-E0812", ExitCode.BAD_INPUT, "Loop bounds are not co
 
 @dataclass(frozen=True, slots=True)
 class LinearIndex:
-    """`constant + sum(coefficient * counter)` over induction variables of `scf.for`, each once and not times 0."""
+    """`constant + sum(coefficient * counter)` over counters of `scf.for`, each once and not times 0."""
 
     constant: int = 0
     terms: tuple[tuple[SSAValue, int], ...] = ()

@@ -140,7 +140,7 @@ def _subview(op: memref.SubviewOp) -> View:
 def _rank_reduced(
     op: memref.SubviewOp, sizes: list[int], strides: list[int], shape: tuple[int, ...]
 ) -> list[int]:
-    """Strides of a result that drops axes of size 1. Which ones does not matter: their strides are never used."""
+    """Strides of a result that drops axes of size 1; which ones does not matter (theirs are unused)."""
     if [size for size in sizes if size != 1] != [extent for extent in shape if extent != 1]:
         raise _bad_view(op.result, f"sizes {sizes} for result shape {list(shape)}")
     used = iter(stride for size, stride in zip(sizes, strides) if size != 1)

@@ -52,7 +52,7 @@ class PoolType(ParametrizedAttribute, TypeAttribute):
 
 
 def machine_dtype(element: Attribute) -> DType:
-    """The machine type of a memref's element type; VerifyException for one that the machine does not store."""
+    """The machine type of a memref's element type; VerifyException for one that the machine lacks."""
     if not is_element(element):
         raise VerifyException(f"element type {element} is not a type of the machine")
     return dtype_of(element)

@@ -1,0 +1,241 @@
+"""Runs a tile program on NumPy arrays in program order: what the program means, without machine or timing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from npuisa.errors import ExitCode, NpuError, error_code
+from xdsl.dialects import func, scf
+from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
+from xdsl.ir import Block, Operation, SSAValue
+
+from npucc.analysis.index import LinearIndex, LoopBounds, linear_index, loop_bounds
+from npucc.analysis.views import View, resolve_view
+from npucc.constants import ConstantStore
+from npucc.dialects.tile import (
+    AccumulatingOp,
+    AcquireOp,
+    AllocOp,
+    ConstantOp,
+    ConvOp,
+    CopyOp,
+    DwconvOp,
+    FillOp,
+    GemmOp,
+    GroupOp,
+    InstructionOp,
+    MapOp,
+    NormOp,
+    ReduceOp,
+    SyncOp,
+    WindowOp,
+    YieldOp,
+    memref_of,
+)
+from npucc.interpreters import tile_compute as compute
+from npucc.interpreters.scalar_code import evaluate_body
+from npucc.types import Array, numpy_dtype
+
+BAD_PROGRAM = error_code("NPU-E0814", ExitCode.BAD_INPUT, "A tile program cannot be run")
+OUT_OF_BOUNDS = error_code("NPU-E0815", ExitCode.BAD_INPUT, "A tile program leaves the bounds of a buffer")
+
+
+def run_tile(module: ModuleOp, inputs: Sequence[Array], constants: ConstantStore) -> list[Array]:
+    """Run @main of a tile program; returns the outputs in order.
+
+    `inputs` in the order of the function's `npucc.inputs`. Buffers start as NaN (integers: bytes 0x5a), so
+    that a read of what was never written shows. NpuError for inputs that do not fit, views out of bounds and
+    programs that are not runnable.
+    """
+    main = main_function(module)
+    input_names, output_names = signature(main)
+    arguments = list(main.body.block.args)
+    if len(arguments) != len(input_names) + len(output_names) or len(inputs) != len(input_names):
+        raise NpuError(
+            BAD_PROGRAM,
+            "arguments of @main are its inputs, then its outputs",
+            found=f"{len(arguments)} arguments, {len(input_names)} inputs and {len(output_names)} outputs by "
+            f"name, {len(inputs)} arrays given",
+            remedy="name every argument in npucc.inputs or npucc.outputs and give one array per input",
+        )
+    machine = _Machine(constants)
+    for name, argument, array in zip(input_names, arguments, inputs):
+        machine.load(argument, array, f"input {name}")
+    results = arguments[len(input_names) :]
+    for argument in results:
+        machine.make_buffer(argument)
+    machine.run_block(main.body.block)
+    return [machine.buffers[value].reshape(memref_of(value).get_shape()) for value in results]
+
+
+def main_function(module: ModuleOp) -> func.FuncOp:
+    """The function @main; NpuError if there is none."""
+    for op in module.ops:
+        if isinstance(op, func.FuncOp) and op.sym_name.data == "main":
+            return op
+    raise NpuError(BAD_PROGRAM, "the module has no func.func @main", remedy="give a module at the tile level")
+
+
+def signature(main: func.FuncOp) -> tuple[list[str], list[str]]:
+    """ONNX names of inputs and outputs, from `npucc.inputs` and `npucc.outputs`."""
+    return _names(main, "npucc.inputs"), _names(main, "npucc.outputs")
+
+
+def _names(main: func.FuncOp, key: str) -> list[str]:
+    attribute = main.attributes.get(key)
+    if not isinstance(attribute, ArrayAttr):
+        raise NpuError(
+            BAD_PROGRAM, f"@main has no attribute {key}", remedy='add attributes {npucc.inputs = ["x"], ..}'
+        )
+    return [name.data for name in attribute if isinstance(name, StringAttr)]
+
+
+def undefined(shape: int, dtype: np.dtype[np.generic]) -> Array:
+    """Contents of memory nobody wrote: NaN, or 0x5a in every byte of an integer (bool: True)."""
+    if compute.is_floating(dtype):
+        return np.full(shape, np.nan, dtype)
+    if dtype == np.bool_:
+        return np.ones(shape, dtype)
+    return np.full(shape * dtype.itemsize, 0x5A, np.uint8).view(dtype)
+
+
+@dataclass
+class _Machine:
+    """State of a run: flat arrays of the buffers, values of the loop counters, and cached analyses."""
+
+    constants: ConstantStore
+    buffers: dict[SSAValue, Array] = field(default_factory=dict[SSAValue, Array])
+    counters: dict[SSAValue, int] = field(default_factory=dict[SSAValue, int])
+    views: dict[SSAValue, View] = field(default_factory=dict[SSAValue, View])
+    bounds: dict[Operation, LoopBounds] = field(default_factory=dict[Operation, LoopBounds])
+    indices: dict[SSAValue, LinearIndex] = field(default_factory=dict[SSAValue, LinearIndex])
+
+    def load(self, value: SSAValue, array: Array, what: str) -> None:
+        """Bind a buffer to a copy of `array`, which must have its shape; the element type converts."""
+        type_ = memref_of(value)
+        if array.shape != type_.get_shape():
+            raise NpuError(
+                BAD_PROGRAM,
+                f"{what} has the wrong shape",
+                found=f"{array.shape}, expected {type_.get_shape()}",
+                remedy="give an array of that shape",
+            )
+        self.buffers[value] = np.array(array, numpy_dtype(type_.element_type)).reshape(-1)
+
+    def make_buffer(self, value: SSAValue) -> None:
+        """Bind a buffer with undefined contents."""
+        type_ = memref_of(value)
+        elements = int(np.prod(type_.get_shape(), dtype=np.int64))
+        self.buffers[value] = undefined(elements, numpy_dtype(type_.element_type))
+
+    def run_block(self, block: Block) -> None:
+        """Run the operations of a block in order."""
+        for op in block.ops:
+            self.run_op(op)
+
+    def run_op(self, op: Operation) -> None:
+        """Run one operation (index arithmetic and views are evaluated where they are used)."""
+        if isinstance(op, InstructionOp):
+            self._run_instruction(op)
+        elif isinstance(op, AcquireOp | AllocOp):
+            self.make_buffer(op.result)
+        elif isinstance(op, ConstantOp):
+            self._load_constant(op)
+        elif isinstance(op, GroupOp):
+            self.run_block(op.body.block)
+        elif isinstance(op, scf.ForOp):
+            self._run_loop(op)
+
+    def _load_constant(self, op: ConstantOp) -> None:
+        symbol = op.symbol.data
+        if symbol not in self.constants:
+            raise NpuError(
+                BAD_PROGRAM,
+                "the constant store has no such symbol",
+                found=f"@{symbol}",
+                remedy="give the constants that belong to this module",
+            )
+        self.load(op.result, self.constants[symbol], f"constant @{symbol}")
+
+    def _run_loop(self, op: scf.ForOp) -> None:
+        if op not in self.bounds:
+            self.bounds[op] = loop_bounds(op)
+        block = op.body.block
+        for value in self.bounds[op].values():
+            self.counters[block.args[0]] = value
+            self.run_block(block)
+
+    def array(self, value: SSAValue) -> Array:
+        """The present contents of a memref value, as a view of its buffer."""
+        if value not in self.views:
+            self.views[value] = resolve_view(value)
+        view = self.views[value]
+        buffer = self.buffers[view.root]
+        offset = view.offset.evaluate(self.counters)
+        low, high = view.element_range()
+        if low != high and (offset + low < 0 or offset + high > buffer.size):
+            raise NpuError(
+                OUT_OF_BOUNDS,
+                "a view leaves its buffer",
+                where=f"%{value.name_hint} of %{view.root.name_hint}",
+                found=f"elements {offset + low} to {offset + high} of {buffer.size}",
+                remedy="mend the offsets of the subview",
+            )
+        return compute.strided(buffer, offset if low != high else 0, view.dims, view.strides)
+
+    def _accumulates(self, op: AccumulatingOp) -> bool:
+        if op.accumulate is None:
+            return False
+        if op.accumulate not in self.indices:
+            self.indices[op.accumulate] = linear_index(op.accumulate)
+        return self.indices[op.accumulate].evaluate(self.counters) != 0
+
+    def _run_instruction(self, op: InstructionOp) -> None:
+        if isinstance(op, SyncOp):
+            return
+        (target,) = op.writes()
+        destination = self.array(target)
+        with np.errstate(all="ignore"):
+            result = self._result(op, destination)
+            destination[...] = result.astype(destination.dtype, copy=False)
+
+    def _result(self, op: InstructionOp, dst: Array) -> Array:
+        match op:
+            case CopyOp():
+                return self.array(op.src)
+            case FillOp():
+                return np.asarray(op.fill_value)
+            case GemmOp():
+                product = compute.gemm(self.array(op.a), self.array(op.b), op.maps, dst.dtype)
+                return dst + product if self._accumulates(op) else product
+            case ConvOp():
+                x, w, out = self.array(op.x), self.array(op.w), dst.shape[1:3]
+                result = compute.conv(x, w, out, op.geometry, op.groups.value.data, dst.dtype)
+                return dst + result if self._accumulates(op) else result
+            case DwconvOp():
+                return compute.depthwise(self.array(op.x), self.array(op.w), dst.shape[1:3], op.geometry)
+            case ReduceOp():
+                previous = dst if self._accumulates(op) else None
+                return compute.reduce(self.array(op.src), op.fn.data, op.axes.get_values(), previous)
+            case WindowOp():
+                axes, sizes = op.axes.get_values(), op.sizes.get_values()
+                out = [dst.shape[axis] for axis in axes]
+                return compute.window(self.array(op.src), op.fn.data, axes, sizes, out, op.geometry)
+            case NormOp():
+                return compute.norm(self.array(op.src), op.fn.data)
+            case MapOp():
+                return self._map(op, dst)
+            case _:
+                raise NotImplementedError(f"{op.name} has no meaning in npucc/interpreters/tile.py")
+
+    def _map(self, op: MapOp, dst: Array) -> Array:
+        arguments: list[Array] = []
+        for value, map_, argument in zip(op.inputs, op.affine_maps, op.body.block.args):
+            source = compute.aligned(self.array(value), map_, range(dst.ndim))
+            arguments.append(source.astype(numpy_dtype(argument.type), copy=False))
+        terminator = op.body.block.last_op
+        assert isinstance(terminator, YieldOp)
+        result = evaluate_body(op.body.block, arguments)[terminator.value]
+        return np.broadcast_to(result, dst.shape)
