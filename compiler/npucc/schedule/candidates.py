@@ -13,8 +13,6 @@ from npucc.schedule.problem import Problem
 
 Ints = npt.NDArray[np.int64]
 
-MAX_CANDIDATES = 40_000
-"""Columns evaluated per loop order; a coarser grid is used beyond it."""
 MAX_CHOICES = 20
 """Tile sizes tried per dim."""
 
@@ -34,8 +32,8 @@ def tile_choices(extent: int, units: tuple[int, ...], limit: int) -> list[int]:
     return sorted(kept | {extent} | {c for c in aligned if c in units})
 
 
-def tile_grid(problem: Problem, target: Target) -> Ints:
-    """All combinations of tile choices, shape (dims, candidates); combinations that split a tensor axis with
+def tile_grid(problem: Problem, target: Target, most: int = 20_000) -> Ints:
+    """Combinations of tile choices, at most about `most`, shape (dims, candidates); combinations that split a tensor axis with
     two loops unevenly (see `contiguous`) are left out."""
     units = (target.matrix.rows, target.matrix.cols) if problem.work.engine == "mx" else (target.vector.lanes,)
     limit = MAX_CHOICES
@@ -43,7 +41,7 @@ def tile_grid(problem: Problem, target: Target) -> Ints:
         choices = [
             tile_choices(dim.size, tuple(set(units)), limit) if dim.tileable else [dim.size] for dim in problem.dims
         ]
-        if prod(len(c) for c in choices) <= MAX_CANDIDATES or limit <= 3:
+        if prod(len(c) for c in choices) <= most or limit <= 3:
             break
         limit -= 1
     grid = np.stack([axis.ravel() for axis in np.meshgrid(*choices, indexing="ij")]) if choices else np.ones((0, 1), int)

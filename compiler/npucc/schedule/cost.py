@@ -31,6 +31,8 @@ class Estimate:
     acc_bytes: Ints
     dram_bytes: Floats
     acc_depth: Ints
+    tiles: Ints
+    """Executions of the root's instruction."""
 
 
 def axis_lengths(access: Access, tiles: Ints) -> list[Ints]:
@@ -114,7 +116,7 @@ class CostModel:
         cycles = np.maximum(busiest, serial) + first + tail
         feasible = (sram <= sram_budget) & (acc_bytes <= self.target.accumulator.bytes)
         feasible &= (trips > 1).sum(axis=0) <= HARDWARE_LOOPS
-        return Estimate(np.where(feasible, cycles, np.inf), sram, acc_bytes, moved, acc_depth)
+        return Estimate(np.where(feasible, cycles, np.inf), sram, acc_bytes, moved, acc_depth, everything)
 
     def _product(self, trips: Ints, *, reduction: bool, count: int) -> Ints:
         total = np.ones(count, dtype=np.int64)

@@ -7,6 +7,7 @@ all groups that live beside it fall. The groups' budgets are what the tensors al
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from time import perf_counter
 
 from npuisa.errors import ExitCode, NpuError, error_code
 from npuisa.target import Target
@@ -49,6 +50,8 @@ class FunctionSchedule:
 
     function: func.FuncOp
     target: Target
+    effort: int = 2
+    time_limit: float | None = None
     resident: set[SSAValue] = field(default_factory=set)
     groups: list[graph.GroupOp] = field(default_factory=list)
     _plans: dict[int, Plan] = field(default_factory=dict)
@@ -63,7 +66,10 @@ class FunctionSchedule:
         """Choose residency and all schedules; NpuError when a group fits none."""
         for index in range(len(self.groups)):
             self._plans[index] = self._required(index)
+        started = perf_counter()
         for candidate in self._candidates() if resident else []:
+            if self.time_limit is not None and perf_counter() - started > self.time_limit:
+                break
             self._try(candidate)
         while not self._packs():
             self._drop(min(self._kept, key=Candidate.gain))
@@ -88,7 +94,7 @@ class FunctionSchedule:
         problem = self.problem(group)
         if group.schedule is not None:
             return plan_of(group.schedule, problem, self.target, nodes_of(group))
-        return search(problem, self.target, max(self._budget(index), 0))
+        return search(problem, self.target, max(self._budget(index), 0), self.effort)
 
     def _required(self, index: int) -> Plan:
         plan = self._search(index)

@@ -11,9 +11,13 @@ from npucc.schedule.candidates import Ints, loop_orders, tile_grid
 from npucc.schedule.cost import CostModel, Estimate
 from npucc.schedule.problem import Plan, Problem, load_level
 
-NEARLY = 1.005
-"""Among candidates within half a per cent of the best, the one with the smallest footprint is taken: it leaves
-room for the next group's prefetch."""
+NEARLY = 1.01
+"""Candidates within one per cent of the best count as equal in cycles (the model is no finer than that); of those, the ones
+within a tenth of the least DRAM traffic, and of those the one with the fewest instructions is taken."""
+
+
+CANDIDATES = (1_000, 5_000, 20_000, 200_000)
+"""Combinations of tile sizes tried per loop order, by effort."""
 
 
 class _ByName:
@@ -30,9 +34,9 @@ class _ByName:
 
 
 @lru_cache(maxsize=16384)
-def _search(problem: Problem, target: _ByName, budget: int) -> Plan | None:
+def _search(problem: Problem, target: _ByName, budget: int, effort: int) -> Plan | None:
     machine = target.target
-    grid = tile_grid(problem, machine)
+    grid = tile_grid(problem, machine, CANDIDATES[effort])
     model = CostModel(problem, machine)
     best: Plan | None = None
     for order in loop_orders(problem):
@@ -46,9 +50,12 @@ def _search(problem: Problem, target: _ByName, budget: int) -> Plan | None:
     return best
 
 
-def search(problem: Problem, target: Target, budget: int) -> Plan | None:
-    """The schedule with the fewest predicted cycles whose buffers take at most `budget` SRAM bytes; None if none fits."""
-    return _search(problem, _ByName(target), budget)
+def search(problem: Problem, target: Target, budget: int, effort: int = 2) -> Plan | None:
+    """The schedule with the fewest predicted cycles whose buffers take at most `budget` SRAM bytes; None if none fits.
+
+    `effort` is 0 (few tile sizes) to 3.
+    """
+    return _search(problem, _ByName(target), budget, min(max(effort, 0), len(CANDIDATES) - 1))
 
 
 def smallest_footprint(problem: Problem, target: Target) -> int | None:
@@ -67,8 +74,10 @@ def smallest_footprint(problem: Problem, target: Target) -> int | None:
 def _pick(estimate: Estimate) -> int | None:
     if not estimate.cycles.size or not np.isfinite(estimate.cycles).any():
         return None
-    near = estimate.cycles <= estimate.cycles.min() * NEARLY
-    return int(np.flatnonzero(near)[np.argmin(estimate.sram_bytes[near])])
+    near = np.flatnonzero(estimate.cycles <= estimate.cycles.min() * NEARLY)
+    traffic = estimate.dram_bytes[near]
+    near = near[traffic <= traffic.min() * 1.1]
+    return int(near[np.argmin(estimate.tiles[near])])
 
 
 def _plan(problem: Problem, tiles: Ints, order: tuple[int, ...], estimate: Estimate, column: int) -> Plan:

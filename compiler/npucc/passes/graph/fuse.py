@@ -28,23 +28,26 @@ class GraphFusePass(ModulePass):
     root (contraction, window, reduction, softmax, movement or element-wise op) and the element-wise ops that
     consume its result, with one result. An op joins when it has the root's shape, the kernel stays within the
     limits of the machine (32 micro-operations, 4 sources) and no value inside is needed outside but the last.
+    `epilogues=false` makes every op a group of its own.
     """
 
     name = "graph-fuse"
 
+    epilogues: bool = True
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for function in [f for f in op.body.ops if isinstance(f, func.FuncOp)]:
-            fuse_function(function)
+            fuse_function(function, epilogues=self.epilogues)
 
 
-def fuse_function(function: func.FuncOp) -> None:
+def fuse_function(function: func.FuncOp, *, epilogues: bool = True) -> None:
     """Group the ops of `function`, in program order of the roots."""
     grouped: set[Operation] = set()
     order = {op: position for position, op in enumerate(function.body.block.ops)}
     for op in list(function.body.block.ops):
         if op in grouped or isinstance(op, (*VIEWS, graph.GroupOp, func.ReturnOp)):
             continue
-        cluster = grow(op, grouped, order)
+        cluster = grow(op, grouped, order) if epilogues else [op]
         grouped.update(cluster)
         build_group(sorted(cluster, key=order.__getitem__))
     drop_unused_constants(function)

@@ -22,19 +22,22 @@ class GraphSchedulePass(ModulePass):
     attribute, and groups and concatenations whose result stays in SRAM until its last use have `space = "sram"`.
 
     A group that already has a schedule keeps it (somebody wrote it by hand). NPU-E0701 when a group fits no
-    schedule. `resident=false` keeps every tensor between groups in DRAM.
+    schedule. `effort` 0 to 3 sets how many tile sizes are tried; `residency=false` keeps every tensor between groups in
+    DRAM; after `time_limit` seconds no further tensor is considered for residency.
     """
 
     name = "graph-schedule"
 
     target: str = ""
-    resident: bool = True
+    effort: int = 2
+    residency: bool = True
+    time_limit: float | None = None
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = target_of(ctx, self.target)
         for function in [f for f in op.body.ops if isinstance(f, func.FuncOp)]:
-            schedule = FunctionSchedule(function, target)
-            schedule.decide(resident=self.resident)
+            schedule = FunctionSchedule(function, target, self.effort, self.time_limit)
+            schedule.decide(resident=self.residency)
             for value in schedule.resident:
                 if value.owner is not None and not isinstance(value.owner, func.FuncOp):
                     value.owner.attributes[SPACE] = StringAttr("sram")  # pyright: ignore[reportAttributeAccessIssue]

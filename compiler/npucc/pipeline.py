@@ -1,0 +1,138 @@
+"""The way from the imported model to instructions: one list of passes, read from top to bottom.
+
+Each pass is named as `npucc opt -p` names it, with its options. At the end of a level the module must verify and hold only
+the dialects of that level; inside a level a pass may rely on what the docstring of the pass before promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from time import perf_counter
+
+from npuisa.errors import ExitCode, NpuError, error_code
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
+from xdsl.utils.exceptions import VerifyException
+
+from npucc.context import NpuContext
+from npucc.options import Options
+from npucc.passes.registry import make_pass
+
+BAD_PASS_POSITION = error_code("NPU-E0020", ExitCode.USAGE, "An added pass names a place that the pipeline does not have")
+
+
+class Level(str, Enum):
+    """Levels of the IR, top to bottom."""
+
+    GRAPH = "graph"
+    TILE = "tile"
+    NPU = "npu"
+
+
+LEGAL_DIALECTS = {
+    Level.GRAPH: frozenset({"builtin", "func", "graph"}),
+    Level.TILE: frozenset({"builtin", "func", "scf", "arith", "math", "memref", "affine", "tile"}),
+    Level.NPU: frozenset({"builtin", "npu"}),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A pass of the pipeline: `spec` as on the command line; the level of the IR once it has run."""
+
+    level: Level
+    spec: str
+
+    @property
+    def name(self) -> str:
+        """Name of the pass, without options."""
+        return self.spec.split("{")[0]
+
+
+def pipeline(options: Options) -> list[Step]:
+    """The passes that `options` ask for, in order."""
+    graph, tile, npu = Level.GRAPH, Level.TILE, Level.NPU
+    fused, searched = options.opt_level >= 1, options.opt_level >= 2
+    limit = f" time_limit={options.time_limit}" if options.time_limit is not None else ""
+    steps: list[Step | None] = [
+        # Graph: whole tensors. First the model as imported is reduced: identities, constants, and the
+        # transposes around channels-last operators, which cancel in pairs once they have been sunk.
+        Step(graph, "graph-simplify"),
+        Step(graph, "graph-fold"),
+        Step(graph, "graph-sink-transposes"),
+        Step(graph, "graph-simplify"),
+        Step(graph, "graph-fold"),
+        # Element types: what the user asked for and the target has.
+        Step(graph, f'graph-precision{{dtype="{options.precision}"}}') if options.precision else None,
+        Step(graph, "graph-fold") if options.precision else None,
+        # Groups (one root with its element-wise epilogue), every concatenation writable in place, a schedule on each.
+        Step(graph, f"graph-fuse{{epilogues={str(fused).lower()}}}"),
+        Step(graph, "graph-insert-copies"),
+        Step(graph, f"graph-schedule{{effort={options.opt_level} residency={str(searched).lower()}{limit}}}"),
+        # Tile: loops, buffers in memory spaces, copies and tile computations.
+        Step(tile, "convert-graph-to-tile"),
+        Step(tile, "tile-plan-memory"),
+        Step(tile, "tile-insert-semaphores"),
+        # Npu: one operation per instruction.
+        Step(npu, "convert-tile-to-npu"),
+    ]
+    return _with_added([step for step in steps if step is not None], options)
+
+
+def _with_added(steps: list[Step], options: Options) -> list[Step]:
+    """Insert `options.added_passes` (after: spec), each behind the last occurrence of the pass it names."""
+    for after, spec in options.added_passes:
+        places = [i for i, step in enumerate(steps) if step.name == after]
+        if not places:
+            raise NpuError(
+                BAD_PASS_POSITION, "no such pass in the pipeline", found=after,
+                remedy="one of: " + ", ".join(dict.fromkeys(step.name for step in steps)),
+            )  # fmt: skip
+        steps.insert(places[-1] + 1, Step(steps[places[-1]].level, spec))
+    return steps
+
+
+Observer = Callable[[Step, ModuleOp], None]
+
+
+def run_steps(module: ModuleOp, context: NpuContext, steps: list[Step], observe: Observer | None = None) -> dict[str, float]:
+    """Run passes on `module` in place; returns wall-clock seconds per pass (summed over its runs).
+
+    `observe` sees the module after each pass. Where a level ends (or the list does), the module is verified
+    and its dialects are checked: a violation is a bug, raised with the name of the last pass.
+    """
+    seconds: dict[str, float] = {}
+    for index, step in enumerate(steps):
+        start = perf_counter()
+        _apply(make_pass(step.spec), module, context, step)
+        if index + 1 == len(steps) or steps[index + 1].level != step.level:
+            check_level(module, step)
+        seconds[step.name] = seconds.get(step.name, 0.0) + perf_counter() - start
+        if observe is not None:
+            observe(step, module)
+    return seconds
+
+
+def _apply(made: ModulePass, module: ModuleOp, context: NpuContext, step: Step) -> None:
+    try:
+        made.apply(context, module)
+    except NpuError:
+        raise
+    except Exception as error:
+        error.add_note(f"in pass {step.name} ({step.level.value} level)")
+        raise
+
+
+def check_level(module: ModuleOp, step: Step) -> None:
+    """The module verifies and holds only operations that are legal at the level of `step`."""
+    legal = LEGAL_DIALECTS[step.level]
+    strangers = {op.name for op in module.walk() if op.name.split(".")[0] not in legal}
+    if strangers:
+        raise RuntimeError(f"after {step.name}: not legal at the {step.level.value} level: {sorted(strangers)}")
+    try:
+        module.verify()
+    except VerifyException as error:
+        error.add_note(f"after pass {step.name}: the module does not verify")
+        raise
