@@ -24,14 +24,20 @@ def plan_of(schedule: ScheduleAttr, problem: Problem, target: Target, nodes: tup
     sizes = schedule.tile_sizes()
     _check_names(schedule, names, sizes, where)
     tiles = tuple(min(sizes.get(dim.name, dim.size), max(dim.size, 1)) for dim in problem.dims)
-    order = tuple(names.index(name) for name in schedule.loop_order() if tiles[names.index(name)] < problem.dims[names.index(name)].size)
+    order = tuple(
+        names.index(name)
+        for name in schedule.loop_order()
+        if tiles[names.index(name)] < problem.dims[names.index(name)].size
+    )
     _check_loops(problem, tiles, order, where)
     grid = np.array(tiles, dtype=np.int64).reshape(-1, 1)
     full = (*order, *(d for d in range(len(names)) if d not in order))
     estimate = CostModel(problem, target).evaluate(grid, full, target.sram.bytes)
     if not np.isfinite(estimate.cycles[0]):
         found = f"{estimate.sram_bytes[0]} bytes of SRAM, {estimate.acc_bytes[0]} of accumulators, {len(order)} loops"
-        raise _bad("the schedule does not fit the machine", where, found, "take smaller tiles or fewer buffers")
+        raise _bad(
+            "the schedule does not fit the machine", where, found, "take smaller tiles or fewer buffers"
+        )
     return Plan(
         tiles,
         order,
@@ -46,18 +52,30 @@ def plan_of(schedule: ScheduleAttr, problem: Problem, target: Target, nodes: tup
 def _check_names(schedule: ScheduleAttr, names: list[str], sizes: dict[str, int], where: str) -> None:
     unknown = [name for name in (*schedule.loop_order(), *sizes) if name not in names]
     if unknown:
-        raise _bad(f"the group has no dim {unknown[0]}", where, unknown[0], f"its dims are {', '.join(names)}")
+        raise _bad(
+            f"the group has no dim {unknown[0]}", where, unknown[0], f"its dims are {', '.join(names)}"
+        )
 
 
 def _check_loops(problem: Problem, tiles: tuple[int, ...], order: tuple[int, ...], where: str) -> None:
     for dim, (spec, tile) in enumerate(zip(problem.dims, tiles)):
         if tile < spec.size and dim not in order:
-            raise _bad(f"dim {spec.name} is split but not in the loop order", where, str(tile), f"add {spec.name} to order")
+            raise _bad(
+                f"dim {spec.name} is split but not in the loop order",
+                where,
+                str(tile),
+                f"add {spec.name} to order",
+            )
         if tile < spec.size and not spec.tileable:
             raise _bad(f"dim {spec.name} cannot be split", where, str(tile), f"leave it whole ({spec.size})")
     kinds = [problem.reduction(dim) for dim in order]
     if kinds != sorted(kinds):
-        raise _bad("a parallel loop stands inside a reduction loop", where, str(order), "put reduction loops innermost")
+        raise _bad(
+            "a parallel loop stands inside a reduction loop",
+            where,
+            str(order),
+            "put reduction loops innermost",
+        )
 
 
 def _bad(message: str, where: str, found: str, remedy: str) -> NpuError:

@@ -86,7 +86,9 @@ class CostModel:
         """Estimate all columns of `tiles` (dims x candidates) under a budget of SRAM bytes."""
         problem, count = self.problem, tiles.shape[1]
         sizes = np.array([dim.size for dim in problem.dims], dtype=np.int64).reshape(-1, 1)
-        trips = -(-sizes // np.maximum(tiles, 1)) if len(problem.dims) else np.ones((0, count), dtype=np.int64)
+        trips = (
+            -(-sizes // np.maximum(tiles, 1)) if len(problem.dims) else np.ones((0, count), dtype=np.int64)
+        )
         trips = np.maximum(trips, 1)
         parallel = self._product(trips, reduction=False, count=count)
         everything = parallel * self._product(trips, reduction=True, count=count)
@@ -149,7 +151,9 @@ class CostModel:
         depth = np.where((parallel > 1) & (2 * slot <= self.target.accumulator.bytes), 2, 1)
         return depth * slot, depth, none
 
-    def _engines(self, tiles: Ints, parallel: Ints, everything: Ints, count: int) -> tuple[list[Floats], Floats]:
+    def _engines(
+        self, tiles: Ints, parallel: Ints, everything: Ints, count: int
+    ) -> tuple[list[Floats], Floats]:
         """Cycles each engine works in all, and the cycles of its last tile (nothing is left to hide it)."""
         problem, target, work = self.problem, self.target, self.problem.work
         output = elements(axis_lengths(problem.result.access, tiles), count)
@@ -180,7 +184,11 @@ def root_cycles(problem: Problem, target: Target, tiles: Ints, output: Ints) -> 
     if work.kind == "depthwise_conv":
         window = size["kh"] * size["kw"]
         on_array = work.engine == "mx"
-        return costs.depthwise_cycles(target, output, window) if on_array else costs.dwconv_cycles(target, output, window)
+        return (
+            costs.depthwise_cycles(target, output, window)
+            if on_array
+            else costs.dwconv_cycles(target, output, window)
+        )
     if work.kind == "window_reduce":
         return costs.window_cycles(target, output, size["wa"] * size["wb"])
     if work.kind == "softmax":

@@ -47,7 +47,12 @@ def uses_matrix_engine(root: Operation, target: Target) -> bool:
     return isinstance(root, MATRIX_ROOTS) or on_array
 
 
-def group_problem(group: graph.GroupOp, target: Target, locate: Callable[[SSAValue], Location], constant: Callable[[SSAValue], bool]) -> Problem:
+def group_problem(
+    group: graph.GroupOp,
+    target: Target,
+    locate: Callable[[SSAValue], Location],
+    constant: Callable[[SSAValue], bool],
+) -> Problem:
     """The group as a problem. `locate` says where a value of the function lives, `constant` whether it is one."""
     root = root_of(group)
     kind = KINDS.get(type(root), "map")
@@ -65,7 +70,9 @@ def group_problem(group: graph.GroupOp, target: Target, locate: Callable[[SSAVal
         epilogue=has_epilogue,
         dtype=spec.operands[0].dtype,
     )
-    result = Tensor("out", Access(spec.result.shape, result_dtype, spec.result.exprs), locate(group.results[0]))
+    result = Tensor(
+        "out", Access(spec.result.shape, result_dtype, spec.result.exprs), locate(group.results[0])
+    )
     intermediate = _intermediate(spec) if has_epilogue else None
     operands = tuple(_operands(group, root, spec, locate, constant))
     return Problem(work, spec.dims, operands, result, intermediate, spec.macs)
@@ -115,7 +122,5 @@ def _broadcast(value: SSAValue, result: Access) -> Access:
     type_ = tensor_type(value)
     shape = tuple(type_.get_shape())
     lead = len(result.shape) - len(shape)
-    exprs = tuple(
-        Affine() if extent == 1 else result.exprs[lead + axis] for axis, extent in enumerate(shape)
-    )
+    exprs = tuple(Affine() if extent == 1 else result.exprs[lead + axis] for axis, extent in enumerate(shape))
     return Access(shape, dtype_name(type_), exprs)

@@ -9,6 +9,7 @@ from npuisa.target import Target
 from xdsl.builder import Builder
 from xdsl.dialects import arith, math
 from xdsl.ir import Block, Operation
+from xdsl.rewriter import InsertPoint
 
 from npucc.dialects.graph_ops.base import tensor_type
 from npucc.dialects.graph_ops.elementwise import ElementwiseOp, emit_scalar
@@ -21,7 +22,7 @@ DIVIDING = (arith.DivfOp, arith.DivSIOp, arith.RemSIOp, math.SqrtOp)
 def scalar_ops(op: ElementwiseOp) -> list[Operation]:
     """The scalar operations that compute one element of `op`."""
     block = Block(arg_types=[compute_type(tensor_type(value).element_type) for value in op.operands])
-    emit_scalar(op, Builder.at_end(block), block.args)
+    emit_scalar(op, Builder(InsertPoint.at_end(block)), block.args)
     return list(block.ops)
 
 
@@ -32,7 +33,9 @@ def micro_ops(op: ElementwiseOp) -> int:
 
 def kernel_interval(ops: Iterable[ElementwiseOp], target: Target) -> float:
     """Cycles per vector of lanes of a kernel of `ops`; at least one (moving data). Constants are free."""
-    total = sum(target.interval(_cost_class(scalar)) for op in ops for scalar in scalar_ops(op) if _works(scalar))
+    total = sum(
+        target.interval(_cost_class(scalar)) for op in ops for scalar in scalar_ops(op) if _works(scalar)
+    )
     return max(1.0, total)
 
 

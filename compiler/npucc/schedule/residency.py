@@ -105,7 +105,11 @@ class FunctionSchedule:
     def _no_schedule(self, index: int) -> NpuError:
         group = self.groups[index]
         need = smallest_footprint(self.problem(group), self.target)
-        found = "no tile size meets the accumulator and loop limits" if need is None else f"{need} bytes of SRAM at least"
+        found = (
+            "no tile size meets the accumulator and loop limits"
+            if need is None
+            else f"{need} bytes of SRAM at least"
+        )
         return NpuError(
             NO_SCHEDULE,
             f"no schedule fits {self.target.name} ({self.target.sram.bytes} bytes of SRAM, {self.target.accumulator.bytes} of accumulators)",
@@ -152,7 +156,9 @@ class FunctionSchedule:
     def _packs(self) -> bool:
         """Whether the tensors and every group's buffers find addresses together."""
         buffers = [Buffer(align(c.bytes), c.first, c.last + 1) for c in self._kept]
-        buffers += [Buffer(align(plan.sram_bytes), i, i + 1) for i, plan in self._plans.items() if plan.sram_bytes]
+        buffers += [
+            Buffer(align(plan.sram_bytes), i, i + 1) for i, plan in self._plans.items() if plan.sram_bytes
+        ]
         return not self._kept or allocate(buffers, self.target.sram.bytes) is not None
 
     def _drop(self, candidate: Candidate) -> None:

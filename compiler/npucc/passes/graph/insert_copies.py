@@ -68,7 +68,13 @@ def _storage_owner(value: SSAValue) -> SSAValue | None:
         source = value.owner.operands[0]
         reshapes = [use for use in source.uses if isinstance(use.operation, graph.ReshapeOp)]
         returned = any(isinstance(use.operation, func.ReturnOp) for use in source.uses)
-        return source if isinstance(source.owner, (graph.GroupOp, graph.ConcatOp)) and len(reshapes) == 1 and not returned else None
+        return (
+            source
+            if isinstance(source.owner, (graph.GroupOp, graph.ConcatOp))
+            and len(reshapes) == 1
+            and not returned
+            else None
+        )
     return value if isinstance(value.owner, (graph.GroupOp, graph.ConcatOp)) else None
 
 

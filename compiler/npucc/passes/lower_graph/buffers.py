@@ -18,7 +18,9 @@ from npucc.schedule.storage import SPACE, Storage
 class Buffers:
     """Creates each buffer once, at the top of the function, when it is first asked for."""
 
-    def __init__(self, storage: Storage, builder: Builder, arguments: dict[SSAValue, SSAValue], results: list[SSAValue]) -> None:
+    def __init__(
+        self, storage: Storage, builder: Builder, arguments: dict[SSAValue, SSAValue], results: list[SSAValue]
+    ) -> None:
         self._storage, self._builder = storage, builder
         self._memrefs: dict[SSAValue, SSAValue] = dict(arguments)
         self._results = results
@@ -66,7 +68,9 @@ class Buffers:
         if wanted == type_:
             return source
         strides = wanted.get_strides()
-        cast_op = memref.ReinterpretCastOp.from_dynamic(source, [0], list(shape), [s or 0 for s in strides or ()], wanted)
+        cast_op = memref.ReinterpretCastOp.from_dynamic(
+            source, [0], list(shape), [s or 0 for s in strides or ()], wanted
+        )
         return self._builder.insert(cast_op).results[0]
 
 

@@ -47,14 +47,19 @@ def convert_function(function: func.FuncOp, target: Target, constants: ConstantS
     """Replace a graph function by its tile function."""
     storage = Storage(function)
     results = _results(function)
-    outer = [dense(tensor_type(v).get_shape(), tensor_type(v).element_type, "dram") for v in (*function.body.block.args, *results)]
+    outer = [
+        dense(tensor_type(v).get_shape(), tensor_type(v).element_type, "dram")
+        for v in (*function.body.block.args, *results)
+    ]
     block = Block(arg_types=outer)
     inputs = len(function.body.block.args)
     top = Block()
     arguments: dict[SSAValue, SSAValue] = dict(zip(function.body.block.args, block.args[:inputs]))
-    buffers = Buffers(storage, Builder.at_end(top), arguments, list(block.args[inputs:]))
+    buffers = Buffers(storage, Builder(InsertPoint.at_end(top)), arguments, list(block.args[inputs:]))
     groups = [op for op in function.body.block.ops if isinstance(op, graph.GroupOp)]
-    lowered = [_lower_group(group, index, storage, buffers, target, constants) for index, group in enumerate(groups)]
+    lowered = [
+        _lower_group(group, index, storage, buffers, target, constants) for index, group in enumerate(groups)
+    ]
     for op in list(top.ops):
         op.detach()
         block.add_op(op)
@@ -72,7 +77,12 @@ def _results(function: func.FuncOp) -> list[SSAValue]:
 
 
 def _lower_group(
-    group: graph.GroupOp, index: int, storage: Storage, buffers: Buffers, target: Target, constants: ConstantStore
+    group: graph.GroupOp,
+    index: int,
+    storage: Storage,
+    buffers: Buffers,
+    target: Target,
+    constants: ConstantStore,
 ) -> tile.GroupOp:
     def locate(value: SSAValue) -> Location:
         owner = storage.root(value).owner

@@ -10,12 +10,21 @@ from xdsl.builder import Builder
 from xdsl.dialects import scf
 from xdsl.dialects.builtin import IndexType
 from xdsl.ir import Attribute, Block, Region, SSAValue
+from xdsl.rewriter import InsertPoint
 
 from npucc.constants import ConstantStore
 from npucc.dialects import graph, tile
 from npucc.passes.lower_graph.kernels import access_map, kernel_region
 from npucc.passes.lower_graph.roots import emit_root
-from npucc.passes.lower_graph.views import Linear, Position, dense, index_constant, materialise, subview, tile_box
+from npucc.passes.lower_graph.views import (
+    Linear,
+    Position,
+    dense,
+    index_constant,
+    materialise,
+    subview,
+    tile_box,
+)
 from npucc.schedule.cost import axis_lengths
 from npucc.schedule.groups import kernel_ops, root_of
 from npucc.schedule.problem import Plan, Problem, Tensor, align, load_level
@@ -42,7 +51,7 @@ class GroupLowering:
     def emit(self) -> Region:
         """The body of the `tile.group`."""
         block = Block()
-        builder = Builder.at_end(block)
+        builder = Builder(InsertPoint.at_end(block))
         self.positions = [Position(Linear(), 0, dim.size) for dim in self.problem.dims]
         self._declare_pools(builder)
         if all(dim.size for dim in self.problem.dims):
@@ -93,13 +102,15 @@ class GroupLowering:
             bounds = [segment.start, segment.start + segment.count * segment.step, segment.step]
             low, high, step = [index_constant(builder, value) for value in bounds]
             self.positions[dim] = Position(Linear(0, ((variable, 1),)), segment.start, segment.size)
-            inner = Builder.at_end(body)
+            inner = Builder(InsertPoint.at_end(body))
             self._level(inner, level + 1)
             inner.insert(scf.YieldOp())
             builder.insert(scf.ForOp(low, high, step, [], Region(body)))
         self.positions[dim] = outer
 
-    def _acquire(self, builder: Builder, label: str, shape: tuple[int, ...], dtype: str, space: str = "sram") -> SSAValue:
+    def _acquire(
+        self, builder: Builder, label: str, shape: tuple[int, ...], dtype: str, space: str = "sram"
+    ) -> SSAValue:
         type_ = dense(shape, element_type(dtype), space)
         value = builder.insert(tile.AcquireOp(self.pools[label], type_)).results[0]
         value.name_hint = label
@@ -143,10 +154,21 @@ class GroupLowering:
         if self.problem.work.kind == "map":
             self._kernel(builder, "vx", root_result=False)
             return
-        inputs = [self.operand_tile(builder, i) for i, t in enumerate(self.problem.operands) if not t.epilogue]
+        inputs = [
+            self.operand_tile(builder, i) for i, t in enumerate(self.problem.operands) if not t.epilogue
+        ]
         boxes = [tile_box(t.access, self.positions) for t in self.problem.operands if not t.epilogue]
         target = self.tiles["acc" if self.problem.intermediate is not None else "out"]
-        emit_root(builder, self.problem, root_of(self.group), inputs, boxes, target, self._accumulate(builder), self.positions)
+        emit_root(
+            builder,
+            self.problem,
+            root_of(self.group),
+            inputs,
+            boxes,
+            target,
+            self._accumulate(builder),
+            self.positions,
+        )
 
     def _accumulate(self, builder: Builder) -> SSAValue | None:
         """An index that is 0 in the first iteration of the reduction loops; None without such loops."""

@@ -9,6 +9,7 @@ from xdsl.dialects import arith
 from xdsl.dialects.builtin import Float32Type, Float64Type, FloatAttr, IntegerAttr, IntegerType
 from xdsl.ir import Attribute, Block, Region, SSAValue
 from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineMap
+from xdsl.rewriter import InsertPoint
 
 from npucc.constants import ConstantStore
 from npucc.dialects import graph, tile
@@ -18,10 +19,12 @@ from npucc.tiling import Access
 from npucc.types import compute_type
 
 
-def kernel_region(group: graph.GroupOp, inputs: Sequence[SSAValue], result: SSAValue, constants: ConstantStore) -> Region:
+def kernel_region(
+    group: graph.GroupOp, inputs: Sequence[SSAValue], result: SSAValue, constants: ConstantStore
+) -> Region:
     """Scalar code that computes `result` (a value of the group's body) from `inputs` (values of the body)."""
     block = Block(arg_types=[compute_type(tensor_type(value).element_type) for value in inputs])
-    builder = Builder.at_end(block)
+    builder = Builder(InsertPoint.at_end(block))
     scalars: dict[SSAValue, SSAValue] = dict(zip(inputs, block.args))
     for op in group.body.block.ops:
         if isinstance(op, graph.ConstantOp):
@@ -38,7 +41,9 @@ def _constant(builder: Builder, op: graph.ConstantOp, constants: ConstantStore) 
     return builder.insert(arith.ConstantOp(_attribute(element, value.item()))).result
 
 
-def _attribute(element: Attribute, value: float | int | bool) -> FloatAttr[Float32Type] | FloatAttr[Float64Type] | IntegerAttr[IntegerType]:
+def _attribute(
+    element: Attribute, value: float | int | bool
+) -> FloatAttr[Float32Type] | FloatAttr[Float64Type] | IntegerAttr[IntegerType]:
     if isinstance(element, (Float32Type, Float64Type)):
         return FloatAttr(float(value), element)  # pyright: ignore[reportReturnType]
     if isinstance(element, IntegerType):
