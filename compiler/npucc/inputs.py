@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
-from npuisa.errors import ExitCode, NpuError, error_code
+from npuisa.errors import USAGE, ExitCode, NpuError, error_code
+from npuisa.program import Port
 from numpy.lib import format as npy
 
 from npucc.results import Array
@@ -20,15 +20,6 @@ BAD_VALUES = error_code("NPU-E0011", ExitCode.BAD_INPUT, "The input values do no
 
 MAX_NPZ_BYTES = 512 * 2**20
 """Uncompressed bytes accepted from one file."""
-
-
-@dataclass(frozen=True)
-class Signature:
-    """A model input: ONNX name, NumPy type, and per axis a size or the name of a symbolic dimension."""
-
-    name: str
-    dtype: np.dtype[np.generic]
-    shape: tuple[int | str, ...]
 
 
 def load_npz(path: Path, names: Sequence[str] | None = None) -> dict[str, Array]:
@@ -51,10 +42,7 @@ def load_npz(path: Path, names: Sequence[str] | None = None) -> dict[str, Array]
 def _check_sizes(path: Path, archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> None:
     total = 0
     for info in members:
-        with archive.open(info) as stream:
-            version = npy.read_magic(stream)
-            read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, _, dtype = read_header(stream)
+        shape, dtype = _read_header(archive, info)
         if dtype.hasobject:
             raise ValueError(f"{info.filename} holds Python objects")
         size = prod(shape) * dtype.itemsize
@@ -68,6 +56,14 @@ def _check_sizes(path: Path, archive: zipfile.ZipFile, members: list[zipfile.Zip
         )  # fmt: skip
 
 
+def _read_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+    with archive.open(info) as stream:
+        version = npy.read_magic(stream)
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read_header(stream)
+    return shape, dtype
+
+
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
     with archive.open(info) as stream:
         array = npy.read_array(stream, allow_pickle=False)
@@ -75,55 +71,49 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
     return array.view(ml_dtypes.bfloat16) if array.dtype == np.dtype("V2") else array
 
 
-def bind_dims(signatures: Sequence[Signature], arrays: Mapping[str, Array], dims: Mapping[str, int]) -> dict[str, int]:
-    """Sizes of the symbolic dimensions: those of `dims`, and those that the given arrays imply.
+def save_npz(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays by name; bfloat16 is written as two-byte void, which `load_npz` reads back."""
+    try:
+        with path.open("wb") as file:
+            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]  (a name may equal a parameter of savez)
+    except OSError as error:
+        raise NpuError(USAGE, "cannot write", where=str(path), found=str(error), remedy="check the path") from None
 
-    Raises NPU-E0011 with every problem: missing or unknown names, wrong types, ranks or sizes.
-    """
-    known = {signature.name: signature for signature in signatures}
+
+def check_inputs(ports: Sequence[Port], arrays: Mapping[str, Array]) -> None:
+    """NPU-E0011 with every problem: missing or unknown names, element types or shapes that differ from `ports`."""
+    known = {port.name: port for port in ports}
+    names = ", ".join(known)
     problems = [
-        NpuError(BAD_VALUES, "no such input", where=name, remedy="inputs of the model: " + ", ".join(known))
+        NpuError(BAD_VALUES, "no such input", where=name, remedy=f"inputs of the model: {names}")
         for name in arrays
         if name not in known
     ]
-    bound = dict(dims)
-    for signature in signatures:
-        if signature.name not in arrays:
-            problems.append(NpuError(BAD_VALUES, "input missing", where=signature.name, remedy="add it to the .npz file"))
-        else:
-            problems += _bind_one(signature, arrays[signature.name], bound)
+    for port in ports:
+        if port.name not in arrays:
+            problems.append(NpuError(BAD_VALUES, "input missing", where=port.name, remedy="add it to the .npz file"))
+            continue
+        array = arrays[port.name]
+        if array.dtype != port.dtype.numpy:
+            found, remedy = str(array.dtype), f"convert it to {port.dtype.numpy}"
+            problems.append(NpuError(BAD_VALUES, "wrong element type", where=port.name, found=found, remedy=remedy))
+        if array.shape != port.shape:
+            found, remedy = str(array.shape), f"the program takes {port.shape}"
+            problems.append(NpuError(BAD_VALUES, "wrong shape", where=port.name, found=found, remedy=remedy))
     if problems:
         raise NpuError(BAD_VALUES, "the given inputs do not fit the model", problems=problems)
-    return bound
 
 
-def _bind_one(signature: Signature, array: Array, bound: dict[str, int]) -> list[NpuError]:
-    where = signature.name
-    if array.dtype != signature.dtype:
-        remedy = f"convert it to {signature.dtype}"
-        return [NpuError(BAD_VALUES, "wrong element type", where=where, found=str(array.dtype), remedy=remedy)]
-    if array.ndim != len(signature.shape):
-        remedy = f"the model takes {len(signature.shape)} axes: {list(signature.shape)}"
-        return [NpuError(BAD_VALUES, "wrong rank", where=where, found=str(array.shape), remedy=remedy)]
-    problems: list[NpuError] = []
-    for axis, (size, expected) in enumerate(zip(array.shape, signature.shape)):
-        required = bound.setdefault(expected, size) if isinstance(expected, str) else expected
-        if size != required:
-            remedy = f"axis {axis} ({expected}) must be {required}"
-            problems.append(NpuError(BAD_VALUES, "wrong size", where=where, found=str(array.shape), remedy=remedy))
-    return problems
-
-
-def seeded_inputs(signatures: Sequence[Signature], seed: int) -> dict[str, Array]:
-    """Values for static signatures: floats from N(0, 1), integers from 0..7 (small enough for indices), booleans evenly."""
+def seeded_inputs(ports: Sequence[Port], seed: int) -> dict[str, Array]:
+    """Random values: floats from N(0, 1), integers from 0..7 (small enough for indices), booleans evenly."""
     rng = np.random.default_rng(seed)
-    return {signature.name: _draw(signature, rng) for signature in signatures}
+    return {port.name: _draw(port, rng) for port in ports}
 
 
-def _draw(signature: Signature, rng: np.random.Generator) -> Array:
-    shape = tuple(size for size in signature.shape if isinstance(size, int))
-    if signature.dtype.kind == "b":
-        return rng.random(shape) < 0.5
-    if signature.dtype.kind in "iu":
-        return rng.integers(0, 8, shape).astype(signature.dtype)
-    return np.asarray(rng.standard_normal(shape)).astype(signature.dtype)
+def _draw(port: Port, rng: np.random.Generator) -> Array:
+    dtype = port.dtype.numpy
+    if dtype.kind == "b":
+        return rng.random(port.shape) < 0.5
+    if dtype.kind in "iu":
+        return rng.integers(0, 8, port.shape).astype(dtype)
+    return np.asarray(rng.standard_normal(port.shape)).astype(dtype)

@@ -16,13 +16,15 @@ class Options:
 
     `opt_level` 0: no fusion, no residency; 1: fusion; 2: fusion, search of the schedule and residency; 3: a wider
     search. `precision`: floating type of the computation, "" as the model says. `dims`: sizes of symbolic
-    dimensions. `time_limit`: seconds after which the search takes the best schedule found so far.
+    dimensions. `time_limit`: seconds after which the search takes the best schedule found so far. `added_passes`: pairs (A, spec);
+    the pass `spec` (as `npucc opt -p` takes it) runs after pass A of the pipeline.
     """
 
     opt_level: int = 2
     precision: str = ""
     dims: Mapping[str, int] = field(default_factory=dict[str, int])
     time_limit: float | None = None
+    added_passes: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.opt_level not in range(4):

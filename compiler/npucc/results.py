@@ -33,11 +33,11 @@ class TensorResult(_Result):
 
 
 class EngineResult(_Result):
-    """One engine. `busy_cycles` and the causes of `lost_cycles` sum to the cycles of the run."""
+    """One engine. The `causes` (docs/reference/targets.md explains them) sum to the cycles of the run."""
 
     busy_cycles: int
     instructions: int
-    lost_cycles: dict[str, int] = Field(default_factory=dict)
+    causes: dict[str, int]
 
 
 class DramBytes(_Result):
@@ -56,9 +56,9 @@ class LayerCycles(_Result):
     nodes: list[str]
     first_cycle: int
     last_cycle: int
-    busy_cycles: dict[str, int] = Field(description="engine -> cycles spent on this group")
-    dram_read: int
-    dram_written: int
+    cycles: int = Field(description="cycles that belong to this group alone; they sum to the end of the last group")
+    critical_engine: str
+    busy_cycles: dict[str, int] = Field(description="engine -> cycles of work for this group")
 
 
 class CycleResult(_Result):
@@ -67,11 +67,12 @@ class CycleResult(_Result):
     cycles: int
     bound_cycles: int = Field(description="greater of compute at peak rate and compulsory DRAM traffic at peak bandwidth")
     bound_by: str
+    macs: int = Field(description="multiply-accumulates of the matrix engine, padding zeros included")
     efficiency: float = Field(description="bound_cycles / cycles")
     seconds_at_clock: float
     engines: dict[str, EngineResult]
-    lost_cycles: dict[str, int] = Field(description="idle cycles of the busiest engine, by cause")
-    busiest_engine: str
+    critical_engine: str = Field(description="the engine that is busy longest")
+    lost_cycles: dict[str, int] = Field(description="cycles in which the critical engine did not compute, by cause")
     dram_bytes: DramBytes
     sram_peak_bytes: int
     instructions: int

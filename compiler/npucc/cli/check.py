@@ -1,0 +1,45 @@
+"""`npucc check`: which nodes run on the NPU."""
+
+from __future__ import annotations
+
+import typer
+from npuisa.errors import ExitCode
+
+from npucc.cli.arguments import (
+    DEFAULT_TARGET,
+    Dims,
+    Model,
+    Precision,
+    TargetName,
+    load_target,
+    make_options,
+    resolve_model,
+)
+from npucc.cli.console import CONSOLE, verb
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("check", help="Say for every node whether it runs on the NPU, and if not, why and what to do.")(verb(check))
+
+
+def check(
+    model: Model,
+    target: TargetName = DEFAULT_TARGET,
+    precision: Precision = "",
+    dim: Dims = [],  # noqa: B006
+) -> None:
+    """Table of nodes; exit code 3 when one is unsupported."""
+    from npucc.support import check_model
+
+    result = check_model(resolve_model(model), load_target(target), make_options(2, precision, dim))
+    CONSOLE.result(result)
+    rows = [(node.name, node.op, node.where) for node in result.nodes]
+    CONSOLE.table(("node", "op", "runs on"), rows)
+    for node in result.nodes:
+        if node.rule:
+            CONSOLE.text(f"{node.name} ({node.op}): {node.rule}; found: {node.found}; remedy: {node.remedy}")
+    counts = {place: sum(node.where == place for node in result.nodes) for place in ("npu", "host", "unsupported")}
+    CONSOLE.text(f"{counts['npu']} on the NPU, {counts['host']} on the host, {counts['unsupported']} unsupported")
+    if not result.supported:
+        raise typer.Exit(int(ExitCode.UNSUPPORTED))

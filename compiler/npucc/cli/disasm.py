@@ -1,0 +1,30 @@
+"""`npucc disasm`: program file -> assembly text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from npucc.cli.console import CONSOLE, verb, write_text
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("disasm", help="Print a program file as assembly text that assembles to the same bytes.")(verb(disasm))
+
+
+def disasm(
+    program: Annotated[Path, typer.Argument(metavar="PROGRAM", help="Program file (.npu).")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file instead of stdout.")] = None,
+) -> None:
+    """Disassemble."""
+    from npuisa.disassembly import disassemble
+    from npuisa.program_file import load
+
+    text = disassemble(load(program))
+    if output is None:
+        CONSOLE.text(text.rstrip("\n"))
+    else:
+        write_text(output, text)

@@ -1,0 +1,153 @@
+"""`npucc run`: simulate a model or a program, values and cycles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from npuisa.errors import USAGE, NpuError
+
+from npucc.cli.arguments import (
+    DEFAULT_TARGET,
+    Dims,
+    Inputs,
+    Model,
+    OptLevel,
+    Precision,
+    Seed,
+    TargetName,
+    TimeLimit,
+    load_target,
+    make_options,
+    resolve_model,
+)
+from npucc.cli.console import CONSOLE, verb
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from npuisa.program import Program
+    from npuisa.target import Target
+
+    from npucc.options import Options
+    from npucc.results import Array, RunResult
+
+SaveOutputs = Annotated[Path | None, typer.Option("--save-outputs", metavar="FILE", help="Write the outputs as .npz.")]
+TimingOnly = Annotated[bool, typer.Option("--timing-only", help="Cycles without values: touches no data.")]
+Trace = Annotated[Path | None, typer.Option("--trace", metavar="FILE", help="Write a Perfetto trace (.pftrace).")]
+Tap = Annotated[list[str], typer.Option("--tap", metavar="NODE", help="Also output the results of this ONNX node; repeatable.")]
+Check = Annotated[bool, typer.Option("--check-hazards", help="Also prove that the overlap of engines cannot change a value.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("run", help="Simulate a model (.onnx, .mlir) or a program (.npu): values and cycles.")(verb(run))
+
+
+def run(
+    model: Model,
+    target: TargetName = DEFAULT_TARGET,
+    inputs: Inputs = None,
+    save_outputs: SaveOutputs = None,
+    timing_only: TimingOnly = False,
+    trace: Trace = None,
+    tap: Tap = [],  # noqa: B006
+    check_hazards: Check = False,
+    opt_level: OptLevel = 2,
+    precision: Precision = "",
+    dim: Dims = [],  # noqa: B006
+    seed: Seed = 0,
+    time_limit: TimeLimit = None,
+) -> None:
+    """Compile if needed, simulate, print outputs and cycles."""
+    from npucc.driver import simulate
+    from npucc.inputs import load_npz, seeded_inputs
+    from npucc.trace_files import write_trace_file
+    from npucc.validation import run_result
+
+    if timing_only and save_outputs is not None:
+        raise NpuError(USAGE, "--timing-only computes no outputs", remedy="leave out --save-outputs")
+    given = load_npz(inputs) if inputs is not None else None
+    program, machine, seconds = obtain_program(
+        resolve_model(model), target, make_options(opt_level, precision, dim, time_limit), given, tap
+    )
+    values = None if timing_only else (given if given is not None else seeded_inputs(program.inputs, seed))
+    result = simulate(program, values, target=machine, timeline=trace is not None)
+    if check_hazards:
+        from npusim.hazards import require_no_hazards
+
+        require_no_hazards(program)
+    if trace is not None:
+        write_trace_file(program, result, machine, trace)
+    if save_outputs is not None:
+        from npucc.inputs import save_npz
+
+        save_npz(save_outputs, result.outputs)
+    typed = run_result(program, result, machine, seconds)
+    CONSOLE.result(typed)
+    print_run(typed, result.outputs)
+
+
+def obtain_program(
+    path: Path, target_name: str, options: Options, given: Mapping[str, Array] | None = None, taps: list[str] | None = None
+) -> tuple[Program, Target, float]:
+    """(program, target, seconds of compilation): a program file is loaded, anything else compiled.
+
+    A program file knows its target; `target_name` must not contradict it unless it is the default.
+    """
+    if path.suffix == ".npu":
+        return _load_program(path, target_name, taps)
+    from npucc.ir_files import IR_SUFFIX, start_from
+    from npucc.validation import with_node_outputs
+
+    target, begin = load_target(target_name), perf_counter()
+    if path.suffix == IR_SUFFIX:
+        compilation, steps = start_from(path, target, options)
+        compilation.run(steps)
+        return compilation.emit(), target, perf_counter() - begin
+    from npucc.driver import compile
+
+    shapes = None if given is None else {name: tuple(array.shape) for name, array in given.items()}
+    source = with_node_outputs(path, taps) if taps else path
+    return compile(source, target, options, shapes=shapes), target, perf_counter() - begin
+
+
+def _load_program(path: Path, target_name: str, taps: list[str] | None) -> tuple[Program, Target, float]:
+    from npuisa.program_file import load
+
+    program = load(path)
+    if target_name not in (DEFAULT_TARGET, program.target):
+        raise NpuError(
+            USAGE, "the program was compiled for another target", where=str(path), found=program.target,
+            remedy=f"leave out -t, or compile the model for {target_name}",
+        )  # fmt: skip
+    if taps:
+        raise NpuError(USAGE, "--tap needs the model", where=str(path), remedy="give the .onnx file instead of the program")
+    return program, load_target(program.target), 0.0
+
+
+def print_run(run: RunResult, outputs: Mapping[str, Array]) -> None:
+    """Outputs with their range, then the cycles in brief."""
+    for output in run.outputs:
+        text = f"{output.name}: {output.dtype}{output.shape}"
+        if output.name in outputs and outputs[output.name].size:
+            values = outputs[output.name].astype("float64")
+            text += f"  min {values.min():.6g}  mean {values.mean():.6g}  max {values.max():.6g}"
+        CONSOLE.text(text)
+    print_cycles(run)
+
+
+def print_cycles(run: RunResult) -> None:
+    """One paragraph: cycles, bound, time, traffic."""
+    ms = run.seconds_at_clock * 1e3
+    CONSOLE.text(f"{run.cycles:,} cycles on {run.target} ({run.precision}) = {ms:.4g} ms at its clock")
+    CONSOLE.text(f"bound {run.bound_cycles:,} cycles ({run.bound_by}): efficiency {run.efficiency:.1%}")
+    dram = run.dram_bytes
+    CONSOLE.text(
+        f"DRAM read {dram.read:,} B, written {dram.written:,} B (compulsory {dram.compulsory:,} B); "
+        f"SRAM {run.sram_peak_bytes:,} B; {run.instructions:,} instructions"
+    )
+    for note in run.notes:
+        CONSOLE.text(f"note: {note}")

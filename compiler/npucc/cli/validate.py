@@ -1,0 +1,103 @@
+"""`npucc validate`: the NPU against onnxruntime."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from npuisa.errors import ExitCode
+
+from npucc.cli.arguments import (
+    DEFAULT_TARGET,
+    Dims,
+    Inputs,
+    Model,
+    OptLevel,
+    Precision,
+    Seed,
+    TargetName,
+    TimeLimit,
+    load_target,
+    make_options,
+    resolve_model,
+)
+from npucc.cli.console import CONSOLE, verb
+from npucc.cli.run import print_cycles
+
+if TYPE_CHECKING:
+    from npucc.results import TensorResult, ValidateResult
+
+PerLayer = Annotated[bool, typer.Option("--per-layer", help="Compare every ONNX tensor (this turns fusion off).")]
+Rtol = Annotated[float | None, typer.Option("--rtol", min=0.0, help="Relative tolerance per element.")]
+Atol = Annotated[float | None, typer.Option("--atol", min=0.0, help="Tolerance per element as a fraction of max |reference|.")]
+RandomWeights = Annotated[
+    int | None, typer.Option("--random-weights", metavar="SEED", help="Replace the weights by seeded random ones (on both sides).")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("validate", help="Run a model and compare every output with onnxruntime.")(verb(validate))
+
+
+def validate(
+    model: Model,
+    target: TargetName = DEFAULT_TARGET,
+    inputs: Inputs = None,
+    per_layer: PerLayer = False,
+    rtol: Rtol = None,
+    atol: Atol = None,
+    random_weights: RandomWeights = None,
+    opt_level: OptLevel = 2,
+    precision: Precision = "",
+    dim: Dims = [],  # noqa: B006
+    seed: Seed = 0,
+    time_limit: TimeLimit = None,
+) -> None:
+    """Compare and print; exit code 5 when a number differs."""
+    from npucc.inputs import load_npz
+    from npucc.random_weights import randomize_weights
+    from npucc.validation import load_proto
+    from npucc.validation import validate as compare_with_onnxruntime
+
+    path = resolve_model(model)
+    source = path if random_weights is None else randomize_weights(load_proto(path), random_weights)
+    result = compare_with_onnxruntime(
+        source,
+        load_target(target),
+        make_options(opt_level, precision, dim, time_limit),
+        inputs=load_npz(inputs) if inputs is not None else None,
+        seed=seed,
+        rtol=rtol,
+        atol=atol,
+        per_layer=per_layer,
+    )
+    CONSOLE.result(result)
+    _print(result)
+    if not result.passed:
+        raise typer.Exit(int(ExitCode.NUMBERS_DIFFER))
+
+
+def _print(result: ValidateResult) -> None:
+    shown = result.tensors or result.outputs
+    header = ("tensor", "shape", "max abs err", "max rel err", "SQNR dB", "mismatches", "")
+    CONSOLE.table(header, [_row(tensor) for tensor in shown])
+    print_cycles(result)
+    verdict = "PASSED" if result.passed else f"FAILED, first at {result.first_mismatch}"
+    CONSOLE.text(f"{verdict}: {len(shown)} tensors against onnxruntime, {result.tolerance}")
+
+
+def _row(tensor: TensorResult) -> tuple[str, ...]:
+    def number(value: float | None) -> str:
+        return "-" if value is None else f"{value:.3g}"
+
+    sqnr = "exact" if tensor.sqnr_db is None and tensor.max_abs_err == 0 else number(tensor.sqnr_db)
+    return (
+        tensor.name,
+        "x".join(map(str, tensor.shape)) or "scalar",
+        number(tensor.max_abs_err),
+        number(tensor.max_rel_err),
+        sqnr,
+        str(tensor.mismatches),
+        "ok" if tensor.passed else "DIFFERS",
+    )

@@ -1,0 +1,156 @@
+"""Compile a model and simulate a program: what the command and the Python API call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from npuisa.program import Program
+from npuisa.target import Target
+from npusim.functional import run_functional
+from npusim.timing import simulate_timing
+from npusim.timing_result import TimingResult
+from xdsl.dialects import get_all_dialects
+from xdsl.dialects.builtin import ModuleOp, TensorType
+
+from npucc.constants import ConstantStore
+from npucc.context import NpuContext
+from npucc.cycle_report import cycle_result
+from npucc.dialects.graph import ConvOp, DepthwiseConvOp, MatmulOp
+from npucc.emit import emit_program
+from npucc.frontend import ImportedModel, ModelSource, import_model
+from npucc.inputs import check_inputs
+from npucc.module_metadata import add_metadata, read_metadata
+from npucc.options import Options
+from npucc.pipeline import Observer, Step, pipeline, run_steps
+from npucc.results import Array, CycleResult
+from npucc.sram_extent import sram_extent
+from npucc.types import element_name
+from npucc.universe import NPUCC_UNIVERSE
+
+
+@dataclass
+class Compilation:
+    """A model on its way down: the module at the level reached so far, and what belongs beside it."""
+
+    options: Options
+    module: ModuleOp
+    context: NpuContext
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+    """Wall-clock seconds by pass, and for `import` and `emit`."""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Facts that travel with the module: model, precision, work, SRAM use."""
+        return read_metadata(self.module)
+
+    def run(self, steps: Iterable[Step], observe: Observer | None = None) -> None:
+        """Run passes; figures that only one level knows are noted on the way."""
+
+        def note(step: Step, module: ModuleOp) -> None:
+            if step.name == "tile-plan-memory":
+                add_metadata(module, {"sram_peak_bytes": str(sram_extent(module))})
+            if observe is not None:
+                observe(step, module)
+
+        for name, spent in run_steps(self.module, self.context, list(steps), note).items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + spent
+
+    def emit(self) -> Program:
+        """The program, once the module has reached the npu level."""
+        begin = perf_counter()
+        program = emit_program(self.module, self.context.constants)
+        program.metadata.update(self.metadata)
+        self.seconds["emit"] = perf_counter() - begin
+        return program
+
+
+def start(
+    model: ModelSource, target: Target, options: Options, shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> Compilation:
+    """Import `model`. `shapes` are shapes of given inputs, which fix symbolic dimensions as `options.dims` does."""
+    begin = perf_counter()
+    imported: ImportedModel = import_model(model, dims=options.dims, input_shapes=shapes or {})
+    context = make_context(target, imported.constants)
+    precision = options.precision or model_precision(imported.module)
+    add_metadata(imported.module, {"model": imported.name, "precision": precision, "target": target.name})
+    return Compilation(options, imported.module, context, {"import": perf_counter() - begin})
+
+
+def make_context(target: Target | None = None, constants: ConstantStore | None = None) -> NpuContext:
+    """A context that knows our dialects and those of xDSL (loaded when the text names them)."""
+    context = NpuContext(target=target, constants=constants or ConstantStore())
+    for name, factory in (get_all_dialects() | NPUCC_UNIVERSE.all_dialects).items():
+        context.register_dialect(name, factory)
+    return context
+
+
+def model_precision(module: ModuleOp) -> str:
+    """The floating type that the model computes in: that of its first contraction, else of any float tensor, else `int`."""
+    found = ""
+    for op in module.walk():
+        names = [element_name(v.type.element_type) for v in op.operands if isinstance(v.type, TensorType)]
+        floats = [name for name in names if name in ("f16", "bf16", "f32", "f64")]
+        if floats and isinstance(op, MatmulOp | ConvOp | DepthwiseConvOp):
+            return floats[0]
+        found = found or (floats[0] if floats else "")
+    return found or "int"
+
+
+def compile(
+    model: ModelSource,
+    target: Target | None = None,
+    options: Options | None = None,
+    *,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    observe: Observer | None = None,
+) -> Program:
+    """ONNX model (path, bytes or ModelProto) -> program.
+
+    `shapes`: shapes of inputs that fix symbolic dimensions. `observe(step, module)` sees the IR after each pass.
+    Raises NpuError for what the model, the target or the options make impossible.
+    """
+    options = options or Options()
+    compilation = start(model, target or Target.load("edge-4t"), options, shapes)
+    compilation.run(pipeline(options), observe)
+    return compilation.emit()
+
+
+@dataclass
+class Result:
+    """Of `simulate`. `outputs` by ONNX name (empty without values); `timing` and `report` are None without cycles."""
+
+    outputs: dict[str, Array]
+    timing: TimingResult | None
+    report: CycleResult | None
+    seconds: float
+
+    @property
+    def cycles(self) -> int | None:
+        """Cycles of the run."""
+        return None if self.timing is None else self.timing.cycles
+
+
+def simulate(
+    program: Program,
+    inputs: Mapping[str, Array] | None = None,
+    *,
+    target: Target | None = None,
+    cycles: bool = True,
+    timeline: bool = False,
+) -> Result:
+    """Run a program: values when `inputs` are given (by ONNX name), cycles unless `cycles` is False.
+
+    `timeline` keeps every execution for a trace. Raises NpuError for inputs that do not fit and for programs that
+    break a rule of the machine.
+    """
+    begin = perf_counter()
+    machine = target or Target.load(program.target)
+    outputs: dict[str, Array] = {}
+    if inputs is not None:
+        check_inputs(program.inputs, inputs)
+        outputs = run_functional(program, inputs)
+    timing = simulate_timing(program, machine, timeline=timeline) if cycles else None
+    report = cycle_result(program, timing, machine) if timing is not None else None
+    return Result(outputs, timing, report, perf_counter() - begin)

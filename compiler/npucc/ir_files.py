@@ -1,0 +1,106 @@
+"""IR text and its constants as files: `model.mlir` with `model.safetensors` beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from npuisa.errors import ExitCode, NpuError, error_code
+from npuisa.target import Target
+from safetensors import SafetensorError
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.parser import Parser
+from xdsl.utils.exceptions import ParseError, VerifyException
+
+from npucc.constants import ConstantStore
+from npucc.context import NpuContext
+from npucc.driver import Compilation, make_context, start
+from npucc.options import Options
+from npucc.pipeline import LEGAL_DIALECTS, Level, Step, pipeline
+
+BAD_IR = error_code("NPU-E0810", ExitCode.BAD_INPUT, "The IR text cannot be read")
+BAD_CONSTANTS = error_code("NPU-E0811", ExitCode.BAD_INPUT, "The constants beside the IR text cannot be read")
+IR_SUFFIX = ".mlir"
+CONSTANTS_SUFFIX = ".safetensors"
+
+
+def start_from(path: Path, target: Target, options: Options) -> tuple[Compilation, list[Step]]:
+    """A compilation that starts from an ONNX model, or from IR text at the end of a level, and the passes that are left."""
+    steps = pipeline(options)
+    if path.suffix != IR_SUFFIX:
+        return start(path, target, options), steps
+    context = make_context(target, load_constants(path))
+    module = parse_ir(_read(path), context, str(path))
+    levels = list(Level)
+    reached = levels.index(level_of(module))
+    return Compilation(options, module, context), [step for step in steps if levels.index(step.level) > reached]
+
+
+def parse_ir(text: str, context: NpuContext, where: str) -> ModuleOp:
+    """Parse and verify IR text; NPU-E0810 with line and column."""
+    try:
+        module = Parser(context, text, where).parse_module()
+        module.verify()
+    except ParseError as error:
+        place = f"{where}:{_line_and_column(text, error.span.start)}"
+        raise NpuError(BAD_IR, "syntax error", where=place, found=error.msg, remedy="mend the text") from None
+    except VerifyException as error:
+        raise NpuError(BAD_IR, "the IR breaks a rule", where=where, found=str(error)[:800], remedy="mend the text") from None
+    return module
+
+
+def _line_and_column(text: str, position: int) -> str:
+    before = text[:position]
+    return f"{before.count(chr(10)) + 1}:{position - before.rfind(chr(10))}"
+
+
+def level_of(module: ModuleOp) -> Level:
+    """The level whose operations the module holds."""
+    used = {op.name.split(".")[0] for op in module.walk()}
+    for level in reversed(Level):
+        if level.value in used and used <= LEGAL_DIALECTS[level]:
+            return level
+    raise NpuError(
+        BAD_IR, "the module is at no level of the compiler", found=", ".join(sorted(used)),
+        remedy="give the text that `npucc compile --emit graph|tile|npu` writes",
+    )  # fmt: skip
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise NpuError(BAD_IR, "cannot read", where=str(path), found=str(error), remedy="check the path") from None
+
+
+def load_constants(path: Path) -> ConstantStore:
+    """The constants beside IR text `path`; an empty store where there is no such file."""
+    file = path.with_suffix(CONSTANTS_SUFFIX)
+    if not file.is_file():
+        return ConstantStore()
+    try:
+        return ConstantStore.load(file)
+    except (OSError, SafetensorError, ValueError) as error:
+        remedy = "write it again with `npucc compile --emit graph -o FILE.mlir`"
+        raise NpuError(BAD_CONSTANTS, "cannot read", where=str(file), found=str(error), remedy=remedy) from None
+
+
+def save_constants(constants: ConstantStore, path: Path) -> None:
+    """Write the constants beside IR text `path`."""
+    constants.save(path.with_suffix(CONSTANTS_SUFFIX))
+
+
+@dataclass
+class IrDump:
+    """Writes `NN-pass.mlir` after each pass, and the constants once at the end of each level."""
+
+    folder: Path
+    constants: ConstantStore
+    count: int = field(default=0)
+
+    def write(self, step: Step, module: ModuleOp) -> None:
+        """One file."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{self.count:02d}-{step.name}{IR_SUFFIX}"
+        path.write_text(str(module) + "\n")
+        self.count += 1

@@ -1,0 +1,55 @@
+"""The reference: what onnxruntime computes for the same model and inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from npuisa.errors import ExitCode, NpuError, error_code
+
+from npucc.results import Array
+
+NO_REFERENCE = error_code("NPU-E0030", ExitCode.BAD_INPUT, "onnxruntime cannot run the model")
+
+ModelSource = str | Path | bytes | onnx.ModelProto
+
+
+def session_for(source: ModelSource, *, profile: bool = False) -> ort.InferenceSession:
+    """A CPU session with one thread. NPU-E0030 when onnxruntime refuses the model."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_profiling = profile
+    options.log_severity_level = 4
+    if isinstance(source, onnx.ModelProto):
+        source = source.SerializeToString()
+    given = source if isinstance(source, bytes) else str(source)
+    try:
+        return ort.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises classes of its C extension without a common base
+        raise _refused(str(source) if isinstance(source, str | Path) else "model", error) from None
+
+
+def run_reference(source: ModelSource, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Outputs by name."""
+    return run_session(session_for(source), inputs)
+
+
+def run_session(session: ort.InferenceSession, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Outputs by name of an open session."""
+    names = [output.name for output in session.get_outputs()]
+    try:
+        values = session.run(names, dict(inputs))
+    except Exception as error:  # see session_for
+        raise _refused("run", error) from None
+    return {name: np.asarray(value) for name, value in zip(names, cast("list[Array]", values))}
+
+
+def _refused(where: str, error: Exception) -> NpuError:
+    return NpuError(
+        NO_REFERENCE, "onnxruntime, the reference, cannot run the model", where=where, found=str(error)[:500],
+        remedy="`npucc run` simulates without a reference",
+    )  # fmt: skip

@@ -1,0 +1,148 @@
+"""Compare a model on the NPU with onnxruntime: every output, or every tensor of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from time import perf_counter
+
+import onnx
+from npuisa.errors import USAGE, NpuError
+from npuisa.program import Program
+from npuisa.target import Target
+
+from npucc.comparison import Tolerance, compare, default_tolerance
+from npucc.driver import Result, compile, simulate
+from npucc.frontend import ModelSource
+from npucc.inputs import seeded_inputs
+from npucc.options import Options
+from npucc.reference import run_reference
+from npucc.results import Array, CycleResult, RunResult, TensorResult, ValidateResult, describe_arrays
+
+ONE_CORE = "{name} has {cores} cores; figures are for one of them"
+
+
+def validate(
+    model: ModelSource,
+    target: Target | None = None,
+    options: Options | None = None,
+    *,
+    inputs: Mapping[str, Array] | None = None,
+    seed: int = 0,
+    rtol: float | None = None,
+    atol: float | None = None,
+    per_layer: bool = False,
+) -> ValidateResult:
+    """Run on the NPU and in onnxruntime with the same inputs (given, or drawn from `seed`) and compare.
+
+    `rtol` / `atol` replace the default tolerance (`comparison.default_tolerance`). `per_layer` compares every tensor of
+    the model: they all become outputs, so that no operator is fused with the next.
+    """
+    target, options = target or Target.load("edge-4t"), options or Options()
+    source = with_all_tensors(model) if per_layer else model
+    shapes = None if inputs is None else {name: tuple(array.shape) for name, array in inputs.items()}
+    begin = perf_counter()
+    program = compile(source, target, options, shapes=shapes)
+    compile_seconds = perf_counter() - begin
+    values = dict(inputs) if inputs is not None else seeded_inputs(program.inputs, seed)
+    result = simulate(program, values, target=target)
+    reference = run_reference(source, values)
+    tolerance = chosen_tolerance(program, rtol, atol)
+    compared = [compare(name, array, reference[name], tolerance) for name, array in result.outputs.items()]
+    outputs, tensors = _split(model, compared) if per_layer else (compared, [])
+    failed = [tensor.name for tensor in compared if tensor.passed is False]
+    run = run_result(program, result, target, compile_seconds, outputs)
+    return ValidateResult(
+        **run.model_dump(exclude={"outputs"}),
+        outputs=outputs,
+        passed=not failed,
+        tolerance=str(tolerance),
+        tensors=tensors,
+        first_mismatch=failed[0] if failed else None,
+    )
+
+
+def chosen_tolerance(program: Program, rtol: float | None, atol: float | None) -> Tolerance:
+    """The default of the program's precision; an explicit `rtol` or `atol` asks for the element-wise rule."""
+    default = default_tolerance(program.metadata.get("precision", "f32"))
+    if rtol is None and atol is None:
+        return default
+    element_wise = replace(default, min_sqnr_db=None)
+    return replace(
+        element_wise,
+        rtol=element_wise.rtol if rtol is None else rtol,
+        atol=element_wise.atol if atol is None else atol,
+    )
+
+
+def run_result(
+    program: Program, result: Result, target: Target, compile_seconds: float, outputs: list[TensorResult] | None = None
+) -> RunResult:
+    """The typed result of `npucc run` for a simulation with cycles."""
+    report = result.report
+    if report is None:
+        raise ValueError("the simulation was run without cycles")
+    shown = outputs if outputs is not None else describe_arrays(result.outputs)
+    notes = [ONE_CORE.format(name=target.name, cores=target.cores)] if target.cores > 1 else []
+    return RunResult(
+        **{name: getattr(report, name) for name in CycleResult.model_fields},
+        model=program.metadata.get("model", ""),
+        target=target.name,
+        precision=program.metadata.get("precision", ""),
+        outputs=shown,
+        notes=notes,
+        compile_seconds=compile_seconds,
+        simulate_seconds=result.seconds,
+    )
+
+
+def with_all_tensors(model: ModelSource) -> onnx.ModelProto:
+    """A copy of the model in which every tensor that a node of the main graph makes is an output, in node order."""
+    proto = load_proto(model)
+    _add_outputs(proto, [name for node in proto.graph.node for name in node.output])
+    return proto
+
+
+def with_node_outputs(model: ModelSource, nodes: list[str]) -> onnx.ModelProto:
+    """A copy of the model that also outputs the results of the named nodes (a tensor's name will do, too)."""
+    proto = load_proto(model)
+    for wanted in nodes:
+        found = [n for node in proto.graph.node if wanted == node.name or wanted in node.output for n in node.output]
+        if not found:
+            names = [node.name for node in proto.graph.node]
+            close = get_close_matches(wanted, names, n=3)
+            remedy = f"did you mean {', '.join(close)}?" if close else "`npucc check` lists the nodes"
+            raise NpuError(USAGE, "no node or tensor of that name", found=wanted, remedy=remedy)
+        _add_outputs(proto, found)
+    return proto
+
+
+def _add_outputs(proto: onnx.ModelProto, names: list[str]) -> None:
+    """Append outputs; their types are inferred by whoever reads the model."""
+    already = {value.name for value in proto.graph.output}
+    for name in names:
+        if name and name not in already:
+            proto.graph.output.append(onnx.ValueInfoProto(name=name))
+            already.add(name)
+
+
+def load_proto(model: ModelSource) -> onnx.ModelProto:
+    """The model as a new ModelProto, external data included."""
+    if isinstance(model, onnx.ModelProto):
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)
+        return copy
+    return onnx.load_model_from_string(model) if isinstance(model, bytes) else onnx.load(str(Path(model)))
+
+
+def _split(model: ModelSource, compared: list[TensorResult]) -> tuple[list[TensorResult], list[TensorResult]]:
+    """(results of the model's own outputs, results of all tensors in node order)."""
+    proto = load_proto(model)
+    own = {value.name for value in proto.graph.output}
+    position = {name: i for i, node in enumerate(proto.graph.node) for name in node.output}
+    ordered = sorted(compared, key=lambda tensor: position.get(tensor.name, -1))
+    return [tensor for tensor in compared if tensor.name in own], ordered
+
+
