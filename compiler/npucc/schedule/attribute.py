@@ -35,9 +35,7 @@ def plan_of(schedule: ScheduleAttr, problem: Problem, target: Target, nodes: tup
     estimate = CostModel(problem, target).evaluate(grid, full, target.sram.bytes)
     if not np.isfinite(estimate.cycles[0]):
         found = f"{estimate.sram_bytes[0]} bytes of SRAM, {estimate.acc_bytes[0]} of accumulators, {len(order)} loops"
-        raise _bad(
-            "the schedule does not fit the machine", where, found, "take smaller tiles or fewer buffers"
-        )
+        raise _bad("the schedule does not fit the machine", where, found, "take smaller tiles or fewer buffers")
     return Plan(
         tiles,
         order,
@@ -52,9 +50,7 @@ def plan_of(schedule: ScheduleAttr, problem: Problem, target: Target, nodes: tup
 def _check_names(schedule: ScheduleAttr, names: list[str], sizes: dict[str, int], where: str) -> None:
     unknown = [name for name in (*schedule.loop_order(), *sizes) if name not in names]
     if unknown:
-        raise _bad(
-            f"the group has no dim {unknown[0]}", where, unknown[0], f"its dims are {', '.join(names)}"
-        )
+        raise _bad(f"the group has no dim {unknown[0]}", where, unknown[0], f"its dims are {', '.join(names)}")
 
 
 def _check_loops(problem: Problem, tiles: tuple[int, ...], order: tuple[int, ...], where: str) -> None:

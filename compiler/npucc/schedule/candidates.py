@@ -33,24 +33,19 @@ def tile_choices(extent: int, units: tuple[int, ...], limit: int) -> list[int]:
 
 
 def tile_grid(problem: Problem, target: Target, most: int = 20_000) -> Ints:
-    """Combinations of tile choices, at most about `most`, shape (dims, candidates); combinations that split a tensor axis with
-    two loops unevenly (see `contiguous`) are left out."""
-    units = (
-        (target.matrix.rows, target.matrix.cols) if problem.work.engine == "mx" else (target.vector.lanes,)
-    )
+    """Combinations of tile choices, at most about `most`, shape (dims, candidates); those that split a tensor axis
+    with two loops unevenly (see `contiguous`) are left out."""
+    units = (target.matrix.rows, target.matrix.cols) if problem.work.engine == "mx" else (target.vector.lanes,)
     limit = MAX_CHOICES
     while True:
         choices = [
-            tile_choices(dim.size, tuple(set(units)), limit) if dim.tileable else [dim.size]
-            for dim in problem.dims
+            tile_choices(dim.size, tuple(set(units)), limit) if dim.tileable else [dim.size] for dim in problem.dims
         ]
         if prod(len(c) for c in choices) <= most or limit <= 3:
             break
         limit -= 1
     grid = (
-        np.stack([axis.ravel() for axis in np.meshgrid(*choices, indexing="ij")])
-        if choices
-        else np.ones((0, 1), int)
+        np.stack([axis.ravel() for axis in np.meshgrid(*choices, indexing="ij")]) if choices else np.ones((0, 1), int)
     )
     return grid[:, contiguous(problem, grid)].astype(np.int64)
 

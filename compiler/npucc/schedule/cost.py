@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from npuisa.target import Target
 from npusim import costs
+from npusim.cost import Count
 
 from npucc.schedule.candidates import Ints
 from npucc.schedule.problem import SLOT_ALIGNMENT, Problem, Tensor, is_strided
@@ -76,6 +77,11 @@ def executions(access: Access, order: tuple[int, ...], trips: Ints) -> Ints:
     return loads
 
 
+def _floats(value: Count) -> Floats:
+    """A formula's result as an array of floats."""
+    return np.asarray(value, dtype=np.float64)
+
+
 class CostModel:
     """Evaluates candidate tile sizes of one problem for one loop order."""
 
@@ -86,9 +92,7 @@ class CostModel:
         """Estimate all columns of `tiles` (dims x candidates) under a budget of SRAM bytes."""
         problem, count = self.problem, tiles.shape[1]
         sizes = np.array([dim.size for dim in problem.dims], dtype=np.int64).reshape(-1, 1)
-        trips = (
-            -(-sizes // np.maximum(tiles, 1)) if len(problem.dims) else np.ones((0, count), dtype=np.int64)
-        )
+        trips = -(-sizes // np.maximum(tiles, 1)) if len(problem.dims) else np.ones((0, count), dtype=np.int64)
         trips = np.maximum(trips, 1)
         parallel = self._product(trips, reduction=False, count=count)
         everything = parallel * self._product(trips, reduction=True, count=count)
@@ -136,7 +140,9 @@ class CostModel:
     def _dma(self, size: Ints, run: Ints) -> tuple[Floats, Floats]:
         """Cycles one transfer adds to its channel, and the bytes that its bursts move."""
         runs = size / run
-        return costs.dma_stream_cycles(self.target, runs, run), costs.burst_bytes(self.target, runs, run)
+        return _floats(costs.dma_stream_cycles(self.target, runs, run)), _floats(
+            costs.burst_bytes(self.target, runs, run)
+        )
 
     def _intermediate(self, tiles: Ints, parallel: Ints, count: int) -> tuple[Ints, Ints, Ints]:
         """Accumulator bytes, accumulator depth, SRAM bytes of the root's own result."""
@@ -151,16 +157,14 @@ class CostModel:
         depth = np.where((parallel > 1) & (2 * slot <= self.target.accumulator.bytes), 2, 1)
         return depth * slot, depth, none
 
-    def _engines(
-        self, tiles: Ints, parallel: Ints, everything: Ints, count: int
-    ) -> tuple[list[Floats], Floats]:
+    def _engines(self, tiles: Ints, parallel: Ints, everything: Ints, count: int) -> tuple[list[Floats], Floats]:
         """Cycles each engine works in all, and the cycles of its last tile (nothing is left to hide it)."""
         problem, target, work = self.problem, self.target, self.problem.work
         output = elements(axis_lengths(problem.result.access, tiles), count)
         root = root_cycles(problem, target, tiles, output)
         if work.kind == "map":
             return [parallel * root], root
-        kernel = costs.map_cycles(target, output, work.micro_cycles, output_stage=work.engine == "mx")
+        kernel = _floats(costs.map_cycles(target, output, work.micro_cycles, output_stage=work.engine == "mx"))
         if work.engine == "mx":
             return [everything * root, parallel * kernel], kernel
         total = everything * root + (parallel * kernel if work.epilogue else 0.0)
@@ -176,27 +180,23 @@ def root_cycles(problem: Problem, target: Target, tiles: Ints, output: Ints) -> 
         batch = one
         for name, tile in size.items():
             batch = batch * tile if name.startswith("b") else batch
-        return costs.gemm_stream_cycles(target, work.dtype, size["m"], size["k"], size["n"], batch)
+        return _floats(costs.gemm_stream_cycles(target, work.dtype, size["m"], size["k"], size["n"], batch))
     if work.kind == "conv":
         pixels = size["n"] * size["oh"] * size["ow"]
         depth = size["kh"] * size["kw"] * size["ci"]
-        return costs.gemm_stream_cycles(target, work.dtype, pixels, depth, size["co"], size.get("g", one))
+        return _floats(costs.gemm_stream_cycles(target, work.dtype, pixels, depth, size["co"], size.get("g", one)))
     if work.kind == "depthwise_conv":
         window = size["kh"] * size["kw"]
-        on_array = work.engine == "mx"
-        return (
-            costs.depthwise_cycles(target, output, window)
-            if on_array
-            else costs.dwconv_cycles(target, output, window)
-        )
+        cycles = costs.depthwise_cycles if work.engine == "mx" else costs.dwconv_cycles
+        return _floats(cycles(target, output, window))
     if work.kind == "window_reduce":
-        return costs.window_cycles(target, output, size["wa"] * size["wb"])
+        return _floats(costs.window_cycles(target, output, size["wa"] * size["wb"]))
     if work.kind == "softmax":
         last = tiles[len(problem.dims) - 1]
-        return costs.norm_cycles(target, output // np.maximum(last, 1), last)
+        return _floats(costs.norm_cycles(target, output // np.maximum(last, 1), last))
     if work.kind == "reduce":
         return _reduce_cycles(problem, target, tiles, output)
-    return costs.map_cycles(target, output, work.micro_cycles)
+    return _floats(costs.map_cycles(target, output, work.micro_cycles))
 
 
 def _reduce_cycles(problem: Problem, target: Target, tiles: Ints, output: Ints) -> Floats:
@@ -205,4 +205,4 @@ def _reduce_cycles(problem: Problem, target: Target, tiles: Ints, output: Ints) 
         reduced = reduced * tiles[index] if problem.reduction(index) else reduced
     last = problem.operands[0].access.exprs[-1] if problem.operands[0].access.exprs else None
     innermost = last is not None and any(problem.reduction(dim) for dim, _ in last.terms)
-    return costs.reduce_cycles(target, output, reduced, innermost=innermost)
+    return _floats(costs.reduce_cycles(target, output, reduced, innermost=innermost))

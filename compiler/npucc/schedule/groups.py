@@ -70,9 +70,7 @@ def group_problem(
         epilogue=has_epilogue,
         dtype=spec.operands[0].dtype,
     )
-    result = Tensor(
-        "out", Access(spec.result.shape, result_dtype, spec.result.exprs), locate(group.results[0])
-    )
+    result = Tensor("out", Access(spec.result.shape, result_dtype, spec.result.exprs), locate(group.results[0]))
     intermediate = _intermediate(spec) if has_epilogue else None
     operands = tuple(_operands(group, root, spec, locate, constant))
     return Problem(work, spec.dims, operands, result, intermediate, spec.macs)

@@ -33,9 +33,7 @@ def micro_ops(op: ElementwiseOp) -> int:
 
 def kernel_interval(ops: Iterable[ElementwiseOp], target: Target) -> float:
     """Cycles per vector of lanes of a kernel of `ops`; at least one (moving data). Constants are free."""
-    total = sum(
-        target.interval(_cost_class(scalar)) for op in ops for scalar in scalar_ops(op) if _works(scalar)
-    )
+    total = sum(target.interval(_cost_class(scalar)) for op in ops for scalar in scalar_ops(op) if _works(scalar))
     return max(1.0, total)
 
 

@@ -1,7 +1,7 @@
 """Which tensors stay in SRAM between groups, and every group's schedule in the memory that is left.
 
-Greedy: tensors in order of traffic saved per byte and group of lifetime; one is kept on chip when the predicted cycles of
-all groups that live beside it fall. The groups' budgets are what the tensors alive during them leave.
+Greedy: tensors in order of traffic saved per byte and group of lifetime; one is kept on chip when the predicted
+cycles of all groups that live beside it fall. The groups' budgets are what the tensors alive during them leave.
 """
 
 from __future__ import annotations
@@ -106,13 +106,12 @@ class FunctionSchedule:
         group = self.groups[index]
         need = smallest_footprint(self.problem(group), self.target)
         found = (
-            "no tile size meets the accumulator and loop limits"
-            if need is None
-            else f"{need} bytes of SRAM at least"
+            "no tile size meets the accumulator and loop limits" if need is None else f"{need} bytes of SRAM at least"
         )
         return NpuError(
             NO_SCHEDULE,
-            f"no schedule fits {self.target.name} ({self.target.sram.bytes} bytes of SRAM, {self.target.accumulator.bytes} of accumulators)",
+            f"no schedule fits {self.target.name}: {self.target.sram.bytes} bytes of SRAM, "
+            f"{self.target.accumulator.bytes} of accumulators",
             where=", ".join(nodes_of(group)) or group.name,
             found=found,
             remedy="choose a target with more on-chip memory or a narrower precision",
@@ -156,9 +155,7 @@ class FunctionSchedule:
     def _packs(self) -> bool:
         """Whether the tensors and every group's buffers find addresses together."""
         buffers = [Buffer(align(c.bytes), c.first, c.last + 1) for c in self._kept]
-        buffers += [
-            Buffer(align(plan.sram_bytes), i, i + 1) for i, plan in self._plans.items() if plan.sram_bytes
-        ]
+        buffers += [Buffer(align(plan.sram_bytes), i, i + 1) for i, plan in self._plans.items() if plan.sram_bytes]
         return not self._kept or allocate(buffers, self.target.sram.bytes) is not None
 
     def _drop(self, candidate: Candidate) -> None:

@@ -12,8 +12,8 @@ from npucc.schedule.cost import CostModel, Estimate
 from npucc.schedule.problem import Plan, Problem, load_level
 
 NEARLY = 1.01
-"""Candidates within one per cent of the best count as equal in cycles (the model is no finer than that); of those, the ones
-within a tenth of the least DRAM traffic, and of those the one with the fewest instructions is taken."""
+"""Candidates within one per cent of the best count as equal in cycles (the model is no finer than that); of
+those, the ones within a tenth of the least DRAM traffic, and of those the one with the fewest instructions is taken."""
 
 
 CANDIDATES = (1_000, 5_000, 20_000, 200_000)

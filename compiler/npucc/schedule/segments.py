@@ -1,4 +1,4 @@
-"""Loop segments: the tiles of a dim, cut into runs of equal size and equal padding, so that a run is one rolled loop."""
+"""Loop segments: the tiles of a dim, cut into runs of equal size and padding; a run is one rolled loop."""
 
 from __future__ import annotations
 

@@ -164,9 +164,7 @@ def _copy_constants(values: list[SSAValue], block: Block) -> dict[SSAValue, SSAV
 def drop_unused_constants(function: func.FuncOp) -> None:
     """Remove constants that only groups' bodies use now."""
     unused: Iterable[Operation] = [
-        op
-        for op in function.body.block.ops
-        if isinstance(op, graph.ConstantOp) and not list(op.results[0].uses)
+        op for op in function.body.block.ops if isinstance(op, graph.ConstantOp) and not list(op.results[0].uses)
     ]
     for op in unused:
         op.detach()

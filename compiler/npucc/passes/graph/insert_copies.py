@@ -17,10 +17,10 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 @dataclass(frozen=True)
 class GraphInsertCopiesPass(ModulePass):
-    """Before: groups, reshapes, concatenations, constants. After: each operand of a concatenation is the result of a group or
-    concatenation used by no other concatenation, reshape or return, so that its producer writes straight into the result's
-    buffer; each returned value is that of a group or concatenation (or a reshape of one) with a buffer of its own. Identity groups are
-    inserted for the rest.
+    """Before: groups, reshapes, concatenations, constants. After: each operand of a concatenation is the result
+    of a group or concatenation used by no other concatenation, reshape or return, so that its producer writes
+    straight into the result's buffer; each returned value is that of a group or concatenation (or a reshape of
+    one) with a buffer of its own. Identity groups are inserted for the rest.
     """
 
     name = "graph-insert-copies"
@@ -70,9 +70,7 @@ def _storage_owner(value: SSAValue) -> SSAValue | None:
         returned = any(isinstance(use.operation, func.ReturnOp) for use in source.uses)
         return (
             source
-            if isinstance(source.owner, (graph.GroupOp, graph.ConcatOp))
-            and len(reshapes) == 1
-            and not returned
+            if isinstance(source.owner, (graph.GroupOp, graph.ConcatOp)) and len(reshapes) == 1 and not returned
             else None
         )
     return value if isinstance(value.owner, (graph.GroupOp, graph.ConcatOp)) else None

@@ -12,6 +12,7 @@ from npucc.schedule.storage import SPACE
 from xdsl.context import Context
 from xdsl.dialects import func
 from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
 
@@ -38,8 +39,8 @@ class GraphSchedulePass(ModulePass):
             schedule = FunctionSchedule(function, target, self.effort, self.time_limit)
             schedule.decide(resident=self.residency)
             for value in schedule.resident:
-                if value.owner is not None and not isinstance(value.owner, func.FuncOp):
-                    value.owner.attributes[SPACE] = StringAttr("sram")  # pyright: ignore[reportAttributeAccessIssue]
+                if isinstance(value.owner, Operation):
+                    value.owner.attributes[SPACE] = StringAttr("sram")
             for group in schedule.groups:
                 if group.schedule is None:
                     group.schedule = schedule_attribute(schedule.problem(group), schedule.plan(group))

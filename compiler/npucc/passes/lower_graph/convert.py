@@ -57,9 +57,7 @@ def convert_function(function: func.FuncOp, target: Target, constants: ConstantS
     arguments: dict[SSAValue, SSAValue] = dict(zip(function.body.block.args, block.args[:inputs]))
     buffers = Buffers(storage, Builder(InsertPoint.at_end(top)), arguments, list(block.args[inputs:]))
     groups = [op for op in function.body.block.ops if isinstance(op, graph.GroupOp)]
-    lowered = [
-        _lower_group(group, index, storage, buffers, target, constants) for index, group in enumerate(groups)
-    ]
+    lowered = [_lower_group(group, index, storage, buffers, target, constants) for index, group in enumerate(groups)]
     for op in list(top.ops):
         op.detach()
         block.add_op(op)

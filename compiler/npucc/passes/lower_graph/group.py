@@ -154,9 +154,7 @@ class GroupLowering:
         if self.problem.work.kind == "map":
             self._kernel(builder, "vx", root_result=False)
             return
-        inputs = [
-            self.operand_tile(builder, i) for i, t in enumerate(self.problem.operands) if not t.epilogue
-        ]
+        inputs = [self.operand_tile(builder, i) for i, t in enumerate(self.problem.operands) if not t.epilogue]
         boxes = [tile_box(t.access, self.positions) for t in self.problem.operands if not t.epilogue]
         target = self.tiles["acc" if self.problem.intermediate is not None else "out"]
         emit_root(

@@ -34,9 +34,7 @@ def emit_root(
             pads = boxes[0].before[1:3]
             groups = _groups_in_tile(problem, positions)
             strides, dilations = root.stride_pair, root.dilation_pair
-            builder.insert(
-                tile.ConvOp(inputs[0], inputs[1], target, strides, dilations, pads, groups, accumulate)
-            )
+            builder.insert(tile.ConvOp(inputs[0], inputs[1], target, strides, dilations, pads, groups, accumulate))
         case graph.DepthwiseConvOp():
             pads = boxes[0].before[1:3]
             strides, dilations = root.stride_pair, root.dilation_pair
@@ -45,9 +43,7 @@ def emit_root(
         case graph.WindowReduceOp():
             axes, sizes, strides, dilations, _ = root.window
             pads = [boxes[0].before[axis] for axis in axes]
-            builder.insert(
-                tile.WindowOp(inputs[0], target, root.fn.data, axes, sizes, strides, dilations, pads)
-            )
+            builder.insert(tile.WindowOp(inputs[0], target, root.fn.data, axes, sizes, strides, dilations, pads))
         case graph.ReduceOp():
             builder.insert(tile.ReduceOp(inputs[0], target, root.fn.data, ints(root.axes), accumulate))
         case graph.SoftmaxOp():
