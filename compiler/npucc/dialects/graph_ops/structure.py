@@ -183,13 +183,17 @@ class GroupOp(IRDLOperation):
     traits = traits_def(Pure(), IsolatedFromAbove(), SingleBlockImplicitTerminator(YieldOp))
 
     def __init__(
-        self, inputs: Sequence[SSAValue | Operation], body: Region | Block, schedule: ScheduleAttr | None = None
+        self,
+        inputs: Sequence[SSAValue | Operation],
+        body: Region | Block,
+        result_types: Sequence[Attribute] | None = None,
+        schedule: ScheduleAttr | None = None,
     ):
-        """`body` ends with a `YieldOp`; its operands give the result types."""
+        """`result_types`: by default the types that the `YieldOp` at the end of `body` yields."""
         region = Region(body) if isinstance(body, Block) else body
         super().__init__(
             operands=[list(inputs)],
-            result_types=[_yielded_types(region)],
+            result_types=[_yielded_types(region) if result_types is None else list(result_types)],
             properties={"schedule": schedule},
             regions=[region],
         )

@@ -1,0 +1,146 @@
+"""Run a graph-level module with NumPy, value by value in program order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from npuisa.errors import ExitCode, NpuError, error_code
+from xdsl.dialects import func
+from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr, SymbolRefAttr
+from xdsl.ir import Block, Operation, SSAValue
+
+from npucc.constants import ConstantStore
+from npucc.dialects.graph import ConstantOp, GraphOp, GroupOp, Numerics, YieldOp
+from npucc.types import Array, element_of, shape_of
+
+BAD_MODULE = error_code("NPU-E0801", ExitCode.BAD_INPUT, "The module is not a graph that can be run")
+BAD_INPUT = error_code("NPU-E0802", ExitCode.BAD_INPUT, "Inputs do not fit the graph's @main")
+
+Observer = Callable[[Operation, Sequence[Array]], None]
+"""Called with each op that computes (also inside groups) and its results."""
+
+
+def run_graph(
+    module: ModuleOp,
+    inputs: Mapping[str, Array] | Sequence[Array],
+    constants: ConstantStore,
+    *,
+    observe: Observer | None = None,
+    high_precision: bool = False,
+) -> list[Array]:
+    """Results of `@main`. `inputs` are by position, or by the names in the attribute `npucc.inputs`.
+
+    With `high_precision` all floats compute in f64 and are never rounded (an oracle; the results are f64).
+    Values are dropped after their last use. Errors: NPU-E0801 (no @main, foreign ops), NPU-E0802 (inputs).
+    """
+    main = main_function(module)
+    runner = _Runner(constants, Numerics(high_precision), observe)
+    values = runner.check_inputs(main, _ordered(main, inputs))
+    with np.errstate(all="ignore"):
+        return runner.run_block(main.body.block, values)
+
+
+def evaluate_op(op: GraphOp, args: Sequence[Array]) -> Array:
+    """One op on arrays of its operands' types."""
+    with np.errstate(all="ignore"):
+        return op.evaluate(args, Numerics())
+
+
+def main_function(module: ModuleOp) -> func.FuncOp:
+    """The function @main; NPU-E0801 if there is none."""
+    for op in module.body.block.ops:
+        if isinstance(op, func.FuncOp) and op.sym_name.data == "main":
+            return op
+    found = ", ".join(op.name for op in module.body.block.ops) or "an empty module"
+    raise NpuError(BAD_MODULE, "there is no func.func @main", found=found, remedy="name the entry function @main")
+
+
+def input_names(main: func.FuncOp) -> tuple[str, ...]:
+    """The ONNX names of the arguments, where the attribute `npucc.inputs` gives them; else arg0, arg1, ..."""
+    names = main.attributes.get("npucc.inputs")
+    if isinstance(names, ArrayAttr):
+        return tuple(name.data for name in names if isinstance(name, StringAttr))
+    return tuple(f"arg{position}" for position in range(len(main.args)))
+
+
+def _ordered(main: func.FuncOp, inputs: Mapping[str, Array] | Sequence[Array]) -> list[Array]:
+    if not isinstance(inputs, Mapping):
+        return list(inputs)
+    names = input_names(main)
+    if set(names) != set(inputs):
+        found, remedy = ", ".join(inputs) or "none", f"give exactly: {', '.join(names)}"
+        raise NpuError(BAD_INPUT, "the names of the inputs differ from @main's", found=found, remedy=remedy)
+    return [inputs[name] for name in names]
+
+
+class _Runner:
+    """The walk. Values live in a dictionary as long as they have uses to come."""
+
+    def __init__(self, constants: ConstantStore, numerics: Numerics, observe: Observer | None) -> None:
+        self.constants = constants
+        self.numerics = numerics
+        self.observe = observe
+
+    def check_inputs(self, main: func.FuncOp, arrays: list[Array]) -> list[Array]:
+        """The inputs in the types to compute in; NPU-E0802 naming the first that does not fit."""
+        if len(arrays) != len(main.args):
+            found = f"{len(arrays)} inputs"
+            raise NpuError(BAD_INPUT, "wrong number of inputs", found=found, remedy=f"give {len(main.args)}")
+        checked: list[Array] = []
+        for name, argument, array in zip(input_names(main), main.args, arrays):
+            if array.shape != shape_of(argument):
+                found, remedy = str(list(array.shape)), f"its shape is {list(shape_of(argument))}"
+                raise NpuError(BAD_INPUT, "wrong shape of an input", where=name, found=found, remedy=remedy)
+            checked.append(array.astype(self.numerics.dtype(element_of(argument)), copy=False))
+        return checked
+
+    def run_block(self, block: Block, args: Sequence[Array]) -> list[Array]:
+        """Run to the terminator; the values it is given."""
+        values: dict[SSAValue, Array] = dict(zip(block.args, args))
+        left = Counter(operand for op in block.ops for operand in op.operands)
+        for op in block.ops:
+            operands = [values[operand] for operand in op.operands]
+            if isinstance(op, YieldOp | func.ReturnOp):
+                return operands
+            results = self.run_op(op, operands)
+            del operands
+            values.update(zip(op.results, results))
+            left.subtract(op.operands)
+            for value in (*op.operands, *op.results):
+                if left[value] <= 0:
+                    values.pop(value, None)
+        raise NpuError(BAD_MODULE, "a block ends without func.return or graph.yield", remedy="add the terminator")
+
+    def run_op(self, op: Operation, operands: Sequence[Array]) -> Sequence[Array]:
+        """Results of one op."""
+        match op:
+            case ConstantOp():
+                return [self.constant(op)]
+            case GroupOp():
+                results = self.run_block(op.block, operands)
+            case GraphOp():
+                results = [op.evaluate(operands, self.numerics)]
+            case _:
+                raise NpuError(BAD_MODULE, "not an op of the graph dialect", found=op.name, remedy="lower later")
+        if self.observe is not None:
+            self.observe(op, results)
+        return results
+
+    def constant(self, op: ConstantOp) -> Array:
+        """A constant's array in the type to compute in; NPU-E0801 if the store lacks it or holds another type."""
+        name = op.symbol_name
+        if name not in self.constants:
+            raise missing_constant(op.symbol)
+        array = self.constants[name]
+        if array.shape != shape_of(op.result):
+            found = f"{list(array.shape)} for {op.result.type}"
+            raise NpuError(BAD_MODULE, "the stored constant has another shape", where=f"@{name}", found=found)
+        return array.astype(self.numerics.dtype(element_of(op.result)), copy=False)
+
+
+def missing_constant(symbol: SymbolRefAttr) -> NpuError:
+    """The error for a symbol that the store does not have."""
+    remedy = "load the constants that belong to the module beside it"
+    return NpuError(BAD_MODULE, "the constant store has no such symbol", where=str(symbol), remedy=remedy)
