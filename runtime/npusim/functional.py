@@ -1,0 +1,132 @@
+"""The functional simulator: computes the values of a program, one instruction at a time in program order.
+
+Program order is legal by the machine's contract, so every wait must find its semaphore posted already; where it
+does not, the program is wrong and the simulator says at which instruction. Semantics are prepared once per static
+instruction; a `FunctionalSimulator` can run many inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from npuisa.errors import NpuError
+from npuisa.instructions import SEMAPHORES, Engine, QSync
+from npuisa.program import Program
+from npuisa.target import Target
+
+from npusim.faults import BAD_INPUTS, PROGRAM_ORDER, place
+from npusim.memory import Memory
+from npusim.semantics import SEMANTICS, Context
+from npusim.sequence import DEFAULT_STEP_LIMIT, Issued, StaticInstruction, decode, dynamic_stream
+from npusim.views import OperandBinder
+
+Tensors = dict[str, npt.NDArray[np.generic]]
+Progress = Callable[[int], None]
+"""Called now and then with the number of instructions executed so far."""
+Tap = Callable[[Issued, Memory], None]
+"""Called after an instruction has executed."""
+
+PROGRESS_INTERVAL = 1024
+
+
+def run_functional(
+    program: Program,
+    inputs: Tensors,
+    *,
+    target: Target | None = None,
+    progress: Progress | None = None,
+    taps: dict[int, Tap] | None = None,
+) -> Tensors:
+    """Run `program` on `inputs` (by name, shapes and types of its signature); the outputs by name.
+
+    `target` gives the sizes of the memories; by default the one the program names. `taps` maps instruction
+    numbers to callbacks that may look at the memory each time that instruction has executed.
+    """
+    simulator = FunctionalSimulator(program, target or Target.load(program.target))
+    return simulator.run(inputs, progress=progress, taps=taps)
+
+
+@dataclass(slots=True)
+class _Step:
+    """A static instruction ready to execute: `waits` and `posts` in (semaphore, count)."""
+
+    static: StaticInstruction
+    binder: OperandBinder
+    run: Callable[..., None]
+    waits: tuple[tuple[int, int], ...]
+    posts: tuple[tuple[int, int], ...]
+
+
+class FunctionalSimulator:
+    """A program prepared for execution, with its memory."""
+
+    def __init__(self, program: Program, target: Target, *, step_limit: int = DEFAULT_STEP_LIMIT) -> None:
+        self.program = program
+        self.memory = Memory(program, target)
+        self._step_limit = step_limit
+        self._statics = decode(program)
+        context = Context(program)
+        self._steps = [self._prepare(static, context) for static in self._statics]
+
+    def _prepare(self, static: StaticInstruction, context: Context) -> _Step | None:
+        if static.engine is Engine.SEQ:
+            return None
+        prepared = SEMANTICS[type(static.instruction)](static, context)
+        count = static.instruction.count if isinstance(static.instruction, QSync) else 1
+        return _Step(
+            static,
+            OperandBinder(self.program, self.memory, static, prepared.views),
+            prepared.run,
+            tuple((semaphore, count) for semaphore in static.waits),
+            tuple((semaphore, count) for semaphore in static.posts),
+        )
+
+    def run(
+        self, inputs: Tensors, *, progress: Progress | None = None, taps: dict[int, Tap] | None = None
+    ) -> Tensors:
+        """Reset the memory, run the program and return copies of its outputs."""
+        self.memory.reset()
+        self._load(inputs)
+        with np.errstate(all="ignore"):
+            self._execute(progress, taps or {})
+        return {port.name: self.memory.port(port).copy() for port in self.program.outputs}
+
+    def _load(self, inputs: Tensors) -> None:
+        names = {port.name for port in self.program.inputs}
+        if names != inputs.keys():
+            missing, unknown = sorted(names - inputs.keys()), sorted(inputs.keys() - names)
+            found = f"missing {missing}, unknown {unknown}"
+            remedy = f"the program takes {sorted(names)}"
+            raise NpuError(BAD_INPUTS, "the names of the inputs do not match", found=found, remedy=remedy)
+        for port in self.program.inputs:
+            self.memory.write_input(port, inputs[port.name])
+
+    def _execute(self, progress: Progress | None, taps: dict[int, Tap]) -> None:
+        semaphores = (self.program.semaphores + [0] * SEMAPHORES)[:SEMAPHORES]
+        steps = self._steps
+        stream = dynamic_stream(self.program, self._statics, step_limit=self._step_limit)
+        for executed, issued in enumerate(stream, 1):
+            step = steps[issued.pc]
+            if step is not None:
+                for semaphore, count in step.waits:
+                    semaphores[semaphore] -= count
+                    if semaphores[semaphore] < 0:
+                        raise self._blocked(step, semaphore, semaphores[semaphore] + count)
+                step.run(issued.accumulate, *step.binder.arrays(issued.offsets))
+                for semaphore, count in step.posts:
+                    semaphores[semaphore] += count
+            if issued.pc in taps:
+                taps[issued.pc](issued, self.memory)
+            if progress is not None and executed % PROGRESS_INTERVAL == 0:
+                progress(executed)
+
+    def _blocked(self, step: _Step, semaphore: int, value: int) -> NpuError:
+        names = self.program.semaphore_names
+        name = names[semaphore] if semaphore < len(names) else f"s{semaphore}"
+        where = place(self.program, step.static.index)
+        message = f"program order blocks at instruction {step.static.index} waiting on semaphore {name}"
+        found = f"{name} = {value}"
+        return NpuError(PROGRAM_ORDER, message, where, found, "its post must stand earlier in the program")

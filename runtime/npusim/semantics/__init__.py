@@ -1,0 +1,54 @@
+"""Meaning of every instruction that an engine executes, one module per kind of work."""
+
+from __future__ import annotations
+
+from npuisa.instructions import (
+    DmaCopy,
+    DmaFill,
+    Instruction,
+    MxConv,
+    MxDwconv,
+    MxGemm,
+    OutStore,
+    QSync,
+    VDwconv,
+    VMap,
+    VNorm,
+    VReduce,
+    VWindow,
+)
+
+from npusim.semantics.conv import prepare_conv
+from npusim.semantics.depthwise import prepare_dwconv
+from npusim.semantics.dma import prepare_copy, prepare_fill
+from npusim.semantics.elementwise import prepare_map
+from npusim.semantics.gemm import prepare_gemm
+from npusim.semantics.plan import Context, Prepare, Prepared, nothing
+from npusim.semantics.pooling import prepare_window
+from npusim.semantics.reduction import prepare_norm, prepare_reduce
+from npusim.sequence import StaticInstruction
+
+__all__ = ["SEMANTICS", "Context", "Prepare", "Prepared"]
+
+
+def _prepare_sync(static: StaticInstruction, context: Context) -> Prepared:
+    """q.sync touches no memory."""
+    return Prepared((), nothing)
+
+
+SEMANTICS: dict[type[Instruction], Prepare] = {
+    QSync: _prepare_sync,
+    DmaCopy: prepare_copy,
+    DmaFill: prepare_fill,
+    MxGemm: prepare_gemm,
+    MxConv: prepare_conv,
+    MxDwconv: prepare_dwconv,
+    OutStore: prepare_map,
+    VMap: prepare_map,
+    VReduce: prepare_reduce,
+    VWindow: prepare_window,
+    VNorm: prepare_norm,
+    VDwconv: prepare_dwconv,
+}
+"""Per instruction class of a queued engine, the function that prepares it (instructions of the sequencer are
+executed by `sequence.dynamic_stream`)."""

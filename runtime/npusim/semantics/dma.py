@@ -1,0 +1,51 @@
+"""dma.copy and dma.fill."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from npusim.semantics.conversion import converter
+from npusim.semantics.plan import Context, Prepared, nothing, shape_text
+from npusim.semantics.product import is_float
+from npusim.sequence import StaticInstruction
+from npusim.views import Array, coalesced
+
+_RAW = {width: np.dtype(f"u{width}") for width in (1, 2, 4, 8)}
+
+
+def prepare_copy(static: StaticInstruction, context: Context) -> Prepared:
+    """dst = src, same dims; bytes move unchanged (also NaN payloads) unless the element types differ.
+
+    Overlapping operands behave as if all of src were read first.
+    """
+    dst, src = context.view(static, "dst"), context.view(static, "src")
+    if dst.dims != src.dims:
+        raise context.reject(static, "source and destination differ in shape", shape_text(dst=dst, src=src))
+    if dst.elements == 0:
+        return Prepared((), nothing)
+    if dst.dtype == src.dtype:
+        raw = _RAW[dst.dtype.itemsize]
+        dst, src = coalesced([dst.as_type(raw), src.as_type(raw).narrowed()])
+        return Prepared((dst, src), lambda accumulate, out, source: np.copyto(out, source))
+    convert = converter(src.dtype, dst.dtype)
+    dst, src = coalesced([dst, src.narrowed()])
+    return Prepared((dst, src), lambda accumulate, out, source: convert(source, out))
+
+
+def prepare_fill(static: StaticInstruction, context: Context) -> Prepared:
+    """Every element of dst = the fill value of its descriptor, which dst's type must be able to hold."""
+    dst = context.view(static, "dst")
+    descriptor = static.descriptors[0]
+    assert descriptor is not None
+    fill = descriptor.fill
+    if not is_float(dst.dtype) and (not math.isfinite(fill) or int(fill) != fill):
+        raise context.reject(static, f"{dst.dtype} cannot hold the fill value", str(fill))
+    value = np.asarray(fill if is_float(dst.dtype) else int(fill)).astype(dst.dtype)
+
+    def run(accumulate: bool, out: Array) -> None:
+        np.copyto(out, value)
+
+    (dst,) = coalesced([dst])
+    return Prepared((dst,), run)
