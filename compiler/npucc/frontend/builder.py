@@ -1,0 +1,191 @@
+"""Makes graph ops for importer functions: provenance, constants beside the IR, and movement of constants done at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from npucc.constants import ConstantStore, Tensor
+from npucc.dialects import graph
+from npucc.frontend.problems import Unsupported
+from npucc.frontend.tensors import MAX_ELEMENTS
+from npucc.types import element_of, element_of_numpy, numpy_dtype, shape_of, tensor_of
+from xdsl.dialects.builtin import StringAttr
+from xdsl.ir import Attribute, Block, SSAValue
+
+TENSOR = "tensor"
+"""Discardable attribute of an op whose result is, in ONNX's own layout, the ONNX tensor of that name."""
+
+Shape = tuple[int, ...]
+
+
+class GraphBuilder:
+    """Appends ops to a block. `node` is the name of the ONNX node whose import is running.
+
+    A value whose array is known (a constant) stays known through `transpose`, `reshape`, `slice`, `expand` and
+    `cast`: these make a new constant (a NumPy view where possible) instead of an op.
+    """
+
+    def __init__(self, block: Block, constants: ConstantStore) -> None:
+        self.block = block
+        self.constants = constants
+        self.node = ""
+        self._known: dict[SSAValue, tuple[str, Tensor]] = {}
+        self._scalars: dict[tuple[str, bytes], SSAValue] = {}
+
+    # Values
+
+    def emit(self, op: graph.GraphOp) -> SSAValue:
+        """Append `op` and record the ONNX node that it comes from."""
+        if math.prod(op.result_type.get_shape()) > MAX_ELEMENTS:
+            found = f"a result of shape {list(op.result_type.get_shape())}"
+            raise Unsupported(f"a tensor has at most {MAX_ELEMENTS} elements", found, "use smaller input shapes")
+        self.block.add_op(graph.with_nodes(op, [self.node] if self.node else []))
+        return op.result
+
+    def constant(self, array: Tensor, name: str) -> SSAValue:
+        """A constant tensor; the array goes into the store under (a unique form of) `name`."""
+        try:
+            element_of_numpy(array.dtype)
+        except KeyError:
+            raise Unsupported("tensors have an element type of the machine", f"type {array.dtype}") from None
+        symbol = self.constants.add(name, array)
+        value = self.emit(graph.ConstantOp(symbol, tensor_of(array)))
+        self._known[value] = (name, array)
+        return value
+
+    def scalar(self, number: float, like: SSAValue) -> SSAValue:
+        """A rank-0 constant of the element type of `like`; made once per value."""
+        return self.scalar_of(number, element_of(like))
+
+    def scalar_of(self, number: float, element: Attribute) -> SSAValue:
+        """A rank-0 constant of an element type; made once per value."""
+        array = np.asarray(number).astype(numpy_dtype(element))
+        key = (str(array.dtype), array.tobytes())
+        if key not in self._scalars:
+            self._scalars[key] = self.constant(array, f"scalar_{array.dtype}_{number:g}")
+        return self._scalars[key]
+
+    def known(self, value: SSAValue) -> Tensor | None:
+        """The array of a constant value."""
+        entry = self._known.get(value)
+        return entry[1] if entry else None
+
+    def _derived(self, value: SSAValue, array: Tensor) -> SSAValue:
+        return self.constant(array, self._known[value][0])
+
+    # Movement
+
+    def reshape(self, x: SSAValue, shape: Sequence[int]) -> SSAValue:
+        """Row-major reinterpretation; nothing if the shape is the same."""
+        if shape_of(x) == tuple(shape):
+            return x
+        array = self.known(x)
+        if array is not None:
+            return self._derived(x, array.reshape(tuple(shape)))
+        return self.emit(graph.ReshapeOp(x, tuple(shape)))
+
+    def transpose(self, x: SSAValue, perm: Sequence[int]) -> SSAValue:
+        """Axis i of the result is axis `perm[i]` of x; nothing for the identity."""
+        if list(perm) == list(range(len(perm))):
+            return x
+        array = self.known(x)
+        if array is not None:
+            return self._derived(x, array.transpose(tuple(perm)))
+        return self.emit(graph.TransposeOp(x, tuple(perm)))
+
+    def slice(self, x: SSAValue, starts: Sequence[int], steps: Sequence[int], sizes: Sequence[int]) -> SSAValue:
+        """Element i of an axis is element `start + i * step` (negative steps allowed); nothing for the identity."""
+        if tuple(sizes) == shape_of(x) and not any(starts) and all(step == 1 for step in steps):
+            return x
+        array = self.known(x)
+        if array is not None:
+            index = tuple(
+                slice(start, None if (end := start + step * size) < 0 else end, step) if size else slice(0, 0)
+                for start, step, size in zip(starts, steps, sizes)
+            )
+            return self._derived(x, array[index])
+        return self.emit(graph.SliceOp(x, tuple(starts), tuple(steps), tuple(sizes)))
+
+    def slice_axis(self, x: SSAValue, axis: int, start: int, size: int, step: int = 1) -> SSAValue:
+        """`slice` of one axis."""
+        shape = shape_of(x)
+        starts, steps, sizes = [0] * len(shape), [1] * len(shape), list(shape)
+        starts[axis], steps[axis], sizes[axis] = start, step, size
+        return self.slice(x, starts, steps, sizes)
+
+    def expand(self, x: SSAValue, shape: Sequence[int]) -> SSAValue:
+        """Broadcast to exactly `shape`; nothing if it is the same."""
+        if shape_of(x) == tuple(shape):
+            return x
+        array = self.known(x)
+        if array is not None:
+            return self._derived(x, np.broadcast_to(array, tuple(shape)))
+        return self.emit(graph.ExpandOp(x, tuple(shape)))
+
+    def concat(self, values: Sequence[SSAValue], axis: int) -> SSAValue:
+        """Join along `axis`; a single value is returned as it is, empty pieces are left out."""
+        filled = [value for value in values if shape_of(value)[axis]] or list(values[:1])
+        return filled[0] if len(filled) == 1 else self.emit(graph.ConcatOp(filled, axis))
+
+    def cast(self, x: SSAValue, element: Attribute) -> SSAValue:
+        """Convert the elements; nothing if they have the type."""
+        if element_of(x) == element:
+            return x
+        array = self.known(x)
+        if array is not None:
+            with np.errstate(all="ignore"):
+                return self._derived(x, array.astype(numpy_dtype(element)))
+        return self.emit(graph.CastOp(x, element))
+
+    # Arithmetic
+
+    def add(self, a: SSAValue, b: SSAValue) -> SSAValue:
+        """a + b."""
+        return self.emit(graph.AddOp(a, b))
+
+    def sub(self, a: SSAValue, b: SSAValue) -> SSAValue:
+        """a - b."""
+        return self.emit(graph.SubOp(a, b))
+
+    def mul(self, a: SSAValue, b: SSAValue) -> SSAValue:
+        """a * b."""
+        return self.emit(graph.MulOp(a, b))
+
+    def scaled(self, x: SSAValue, factor: float) -> SSAValue:
+        """x * factor; nothing for 1."""
+        return x if factor == 1 else self.mul(x, self.scalar(factor, x))
+
+    def shifted(self, x: SSAValue, term: float) -> SSAValue:
+        """x + term; nothing for 0."""
+        return x if term == 0 else self.add(x, self.scalar(term, x))
+
+    def div(self, a: SSAValue, b: SSAValue) -> SSAValue:
+        """a / b."""
+        return self.emit(graph.DivOp(a, b))
+
+    def sqrt(self, x: SSAValue) -> SSAValue:
+        """Square root."""
+        return self.emit(graph.SqrtOp(x))
+
+    def matmul(self, a: SSAValue, b: SSAValue) -> SSAValue:
+        """Matrix product of the last two axes."""
+        return self.emit(graph.MatmulOp(a, b))
+
+    def reduce(self, x: SSAValue, fn: str, axes: Sequence[int]) -> SSAValue:
+        """Reduce `axes` (kept with size 1); nothing for no axes."""
+        return self.emit(graph.ReduceOp(x, fn, tuple(sorted(axes)))) if axes else x
+
+    def mean(self, x: SSAValue, axes: Sequence[int]) -> SSAValue:
+        """Mean over `axes` (kept with size 1)."""
+        count = math.prod(shape_of(x)[axis] for axis in axes)
+        return self.scaled(self.reduce(x, "sum", axes), 1.0 / count) if count else self.reduce(x, "sum", axes)
+
+    # Provenance
+
+    def name_tensor(self, value: SSAValue, name: str) -> None:
+        """Record that `value` is the ONNX tensor `name`, for comparison layer by layer."""
+        owner = value.owner
+        if not isinstance(owner, Block) and TENSOR not in owner.attributes:
+            owner.attributes[TENSOR] = StringAttr(name)

@@ -1,0 +1,82 @@
+"""Evaluation of nodes whose inputs are all known, by onnx.reference, once the size of the result is known to be small."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from onnx import TensorProto, TypeProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from npucc.constants import Tensor
+from npucc.frontend.node import ImportNode
+
+MAX_RESULT_BYTES = 1 << 28
+"""Largest result that is computed at import (256 MiB); a larger one is computed by the device, from its inputs."""
+MAX_INPUT_BYTES = 1 << 29
+_SHAPE_DATA = 1024
+"""Elements up to which an input's values take part in shape inference."""
+
+RANDOM_OPS = frozenset(
+    ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial")
+)
+
+
+def fold(node: ImportNode) -> list[Tensor] | None:
+    """The outputs as arrays; None if the node has unknown inputs, subgraphs, no reference, or a large result."""
+    arrays = [node.known(index) if node.has(index) else None for index in range(len(node.inputs))]
+    if any(array is None and node.has(index) for index, array in enumerate(arrays)) or node.op_type in RANDOM_OPS:
+        return None
+    if any(attribute.HasField("g") or attribute.graphs for attribute in node.proto.attribute):
+        return None
+    bytes_read = sum(array.nbytes for array in arrays if array is not None)
+    if node.schema is None or bytes_read > MAX_INPUT_BYTES or not _result_is_small(node, arrays):
+        return None
+    return _evaluate(node, arrays)
+
+
+def _result_is_small(node: ImportNode, arrays: Sequence[Tensor | None]) -> bool:
+    """Ask ONNX's shape inference; a result that it cannot size depends on data, and is no larger than its input."""
+    types: dict[str, TypeProto] = {}
+    data: dict[str, TensorProto] = {}
+    for name, array in zip(node.proto.input, arrays):
+        if array is not None:
+            types[name] = helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+            if array.size <= _SHAPE_DATA:
+                data[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+    schema = node.schema
+    assert schema is not None
+    opsets = [helper.make_opsetid(node.domain, node.opset)]
+    try:
+        inferred = onnx.shape_inference.infer_node_outputs(schema, node.proto, types, data, opset_imports=opsets)
+    except (onnx.shape_inference.InferenceError, RuntimeError):
+        return False
+    for result in inferred.values():
+        if not result.tensor_type.HasField("shape"):
+            continue
+        sizes = [dim.dim_value for dim in result.tensor_type.shape.dim if dim.HasField("dim_value")]
+        if math.prod(sizes) * 16 > MAX_RESULT_BYTES and math.prod(sizes) * 4 > MAX_RESULT_BYTES:
+            return False
+    return True
+
+
+def _evaluate(node: ImportNode, arrays: Sequence[Tensor | None]) -> list[Tensor] | None:
+    """Run the one node through onnx.reference at its opset; None where the reference has no (or a failing) implementation."""
+    proto = node.proto
+    values = {name: array for name, array in zip(proto.input, arrays) if name and array is not None}
+    inputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in values]
+    names = [name for name in proto.output if name]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in names]
+    graph = helper.make_graph([proto], "fold", inputs, outputs)
+    try:
+        with np.errstate(all="ignore"):
+            evaluator = ReferenceEvaluator(graph, opsets={node.domain: node.opset})
+            results = dict(zip(names, evaluator.run(None, values)))
+    except Exception:  # the reference raises whatever its NumPy code raises; the importer function then says why
+        return None
+    arrays_out = [results.get(name, np.zeros(0)) for name in proto.output]
+    if not all(isinstance(array, np.ndarray | np.generic) for array in arrays_out):
+        return None
+    return [np.asarray(array) for array in arrays_out]

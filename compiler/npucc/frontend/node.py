@@ -1,0 +1,170 @@
+"""What an importer function sees of an ONNX node: typed attributes with schema defaults, inputs, known values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from npucc.constants import Tensor
+from npucc.frontend.builder import GraphBuilder, Shape
+from npucc.frontend.problems import Malformed, Unsupported
+from npucc.types import shape_of
+from onnx import AttributeProto, NodeProto, helper
+from xdsl.ir import SSAValue
+
+Value = SSAValue | Tensor
+"""A tensor during the import: a value of the graph, or an array that is known and not (yet) in the graph."""
+
+
+@dataclass
+class ImportNode:
+    """One node. `domain` is "" for ONNX's own ops; `opset` is the version of that domain; `inputs` has None for
+    inputs left out."""
+
+    proto: NodeProto
+    label: str
+    domain: str
+    opset: int
+    inputs: Sequence[Value | None]
+    build: GraphBuilder
+
+    def __post_init__(self) -> None:
+        self._attributes = {attribute.name: attribute for attribute in self.proto.attribute}
+        self._values: dict[int, SSAValue] = {}
+
+    @property
+    def op_type(self) -> str:
+        """The op's name."""
+        return self.proto.op_type
+
+    @property
+    def schema(self) -> onnx.defs.OpSchema | None:
+        """onnx's schema of the op at this opset version; None for ops that onnx does not know."""
+        if not onnx.defs.has(self.op_type, self.opset, self.domain):
+            return None
+        return onnx.defs.get_schema(self.op_type, self.opset, self.domain)
+
+    # Inputs and outputs
+
+    def has(self, index: int) -> bool:
+        """Whether input `index` is given."""
+        return index < len(self.inputs) and self.inputs[index] is not None
+
+    def input(self, index: int) -> SSAValue:
+        """Input `index` as a value of the graph (a known array becomes a constant)."""
+        if index not in self._values:
+            value = self.inputs[index] if index < len(self.inputs) else None
+            if value is None:
+                raise Malformed(f"input {index} is required", f"{len(self.inputs)} inputs")
+            if not isinstance(value, SSAValue):
+                name = self.proto.input[index] or f"{self.label}.input{index}"
+                value = self.build.constant(value, name)
+            self._values[index] = value
+        return self._values[index]
+
+    def optional(self, index: int) -> SSAValue | None:
+        """Input `index`, or None if it is left out."""
+        return self.input(index) if self.has(index) else None
+
+    def all_inputs(self) -> list[SSAValue]:
+        """Every input of a variadic op."""
+        return [self.input(index) for index in range(len(self.inputs))]
+
+    def shape(self, index: int) -> Shape:
+        """Shape of input `index`."""
+        value = self.inputs[index] if index < len(self.inputs) else None
+        if value is None:
+            raise Malformed(f"input {index} is required", f"{len(self.inputs)} inputs")
+        return shape_of(value) if isinstance(value, SSAValue) else value.shape
+
+    def known(self, index: int) -> Tensor | None:
+        """The array of input `index` if it is known at import."""
+        value = self.inputs[index] if index < len(self.inputs) else None
+        return self.build.known(value) if isinstance(value, SSAValue) else value
+
+    def constant(self, index: int, what: str) -> Tensor:
+        """The array of input `index`; Unsupported if it is only known when the model runs."""
+        array = self.known(index)
+        if array is None:
+            rule = f"`{what}` (input {index}) is known when the model is compiled"
+            raise Unsupported(rule, "a value computed from the model's inputs", "make it a constant of the model")
+        return array
+
+    def constant_ints(self, index: int, what: str) -> list[int]:
+        """The integers of a known 1-D (or scalar) input."""
+        array = self.constant(index, what)
+        if array.dtype.kind not in "iu":
+            raise Malformed(f"`{what}` (input {index}) holds integers", f"{array.dtype}")
+        return [int(item) for item in array.reshape(-1)]
+
+    def uses_output(self, index: int) -> bool:
+        """Whether optional output `index` has a name, so that something may read it."""
+        return index < len(self.proto.output) and bool(self.proto.output[index])
+
+    # Attributes
+
+    def has_attribute(self, name: str) -> bool:
+        """Whether the node itself sets attribute `name`."""
+        return name in self._attributes
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """The value of an attribute: as set, else the schema's default, else `default`."""
+        attribute = self._attributes.get(name)
+        if attribute is None:
+            schema = self.schema
+            declared = schema.attributes.get(name) if schema else None
+            attribute = declared.default_value if declared and declared.default_value.name else None
+        if attribute is None or attribute.type == AttributeProto.UNDEFINED:
+            return default
+        value = helper.get_attribute_value(attribute)
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+    def integer(self, name: str, default: int = 0) -> int:
+        """An integer attribute."""
+        return int(self.attribute(name, default))
+
+    def number(self, name: str, default: float = 0.0) -> float:
+        """A float attribute; ONNX stores f32, so the shortest decimal that rounds to it is meant."""
+        value = float(self.attribute(name, default))
+        if not math.isfinite(value):
+            return value
+        return float(str(np.float32(value)))
+
+    def text(self, name: str, default: str = "") -> str:
+        """A string attribute."""
+        return str(self.attribute(name, default))
+
+    def integers(self, name: str, default: Sequence[int] = ()) -> list[int]:
+        """A list of integers."""
+        return [int(item) for item in self.attribute(name, default)]
+
+    def numbers(self, name: str, default: Sequence[float] = ()) -> list[float]:
+        """A list of floats."""
+        return [float(item) for item in self.attribute(name, default)]
+
+    def axis(self, name: str, rank: int, default: int = 0) -> int:
+        """An axis attribute, counted from the front."""
+        return self.wrap_axis(self.integer(name, default), rank)
+
+    def wrap_axis(self, axis: int, rank: int) -> int:
+        """`axis` counted from the front; Malformed outside [-rank, rank)."""
+        if not -rank <= axis < rank:
+            raise Malformed(f"an axis of a rank-{rank} tensor lies in [{-rank}, {rank - 1}]", f"axis {axis}")
+        return axis % rank
+
+    def axes(self, rank: int, index: int = 1, name: str = "axes") -> list[int] | None:
+        """Axes from input `index` (newer opsets) or attribute `name`, counted from the front; None if absent."""
+        if self.has(index):
+            axes = self.constant_ints(index, name)
+        elif self.has_attribute(name):
+            axes = self.integers(name)
+        else:
+            return None
+        wrapped = [self.wrap_axis(axis, rank) for axis in axes]
+        if len(set(wrapped)) != len(wrapped):
+            raise Malformed("axes are distinct", f"axes {axes}")
+        return wrapped

@@ -1,0 +1,99 @@
+"""Element-wise arithmetic of two or more operands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+
+from npucc.dialects import graph
+from npucc.frontend.node import ImportNode
+from npucc.frontend.problems import Malformed
+from npucc.frontend.registry import onnx_op
+from npucc.types import element_of, is_float, shape_of
+from xdsl.ir import SSAValue
+
+BinaryClass = Callable[[SSAValue, SSAValue], graph.GraphOp]
+
+BINARY: dict[str, BinaryClass] = {
+    "Add": graph.AddOp,
+    "Sub": graph.SubOp,
+    "Mul": graph.MulOp,
+    "Div": graph.DivOp,
+}
+
+
+def legacy_operands(node: ImportNode) -> tuple[SSAValue, SSAValue]:
+    """Both operands of a binary op before opset 7: `b` lines up with `a` from axis `axis` on, if `broadcast` is set."""
+    a, b = node.input(0), node.input(1)
+    left, right = shape_of(a), shape_of(b)
+    if not node.integer("broadcast"):
+        if left != right:
+            raise Malformed("without `broadcast` both shapes are equal", f"{list(left)} and {list(right)}")
+        return a, b
+    axis = node.axis("axis", len(left) or 1) if node.has_attribute("axis") else len(left) - len(right)
+    trailing = len(left) - axis - len(right)
+    if trailing < 0:
+        raise Malformed("the second operand lies within the axes of the first", f"axis {axis}, {list(right)}")
+    return a, node.build.reshape(b, (*right, *[1] * trailing))
+
+
+def binary_operands(node: ImportNode) -> tuple[SSAValue, SSAValue]:
+    """Both operands; `broadcast` and `axis` attributes of opset 6 are applied."""
+    return legacy_operands(node) if node.opset < 7 else (node.input(0), node.input(1))
+
+
+def _register_binary(name: str, make: BinaryClass) -> None:
+    @onnx_op(name)
+    def _import(node: ImportNode) -> SSAValue:
+        return node.build.emit(make(*binary_operands(node)))
+
+
+for _name, _make in BINARY.items():
+    _register_binary(_name, _make)
+
+
+def _register_variadic(name: str, make: BinaryClass) -> None:
+    @onnx_op(name)
+    def _import(node: ImportNode) -> SSAValue:
+        return reduce(lambda a, b: node.build.emit(make(a, b)), node.all_inputs())
+
+
+for _name, _make in {"Sum": graph.AddOp, "Max": graph.MaxOp, "Min": graph.MinOp}.items():
+    _register_variadic(_name, _make)
+
+
+@onnx_op("Mean")
+def mean(node: ImportNode) -> SSAValue:
+    """Element-wise mean of any number of operands."""
+    values = node.all_inputs()
+    total = reduce(node.build.add, values)
+    return node.build.scaled(total, 1.0 / len(values))
+
+
+@onnx_op("Pow")
+def power(node: ImportNode) -> SSAValue:
+    """a ** b. The exponent may have another type; constant exponents 1, 2, 3, 0.5 and -1 become cheaper ops."""
+    build = node.build
+    base, exponent = binary_operands(node)
+    known = build.known(exponent)
+    if known is not None and known.size == 1 and len(known.shape) <= len(shape_of(base)):
+        value = float(known.reshape(-1)[0])
+        if value == 1:
+            return base
+        if value in (2, 3):
+            square = build.mul(base, base)
+            return square if value == 2 else build.mul(square, base)
+        if is_float(element_of(base)) and value == 0.5:
+            return build.sqrt(base)
+        if is_float(element_of(base)) and value == -1:
+            return build.emit(graph.ReciprocalOp(base))
+    return build.emit(graph.PowOp(base, build.cast(exponent, element_of(base))))
+
+
+@onnx_op("Mod")
+def modulo(node: ImportNode) -> SSAValue:
+    """Remainder: sign of the divisor, or of the dividend with `fmod`."""
+    make = graph.RemOp if node.integer("fmod") else graph.ModOp
+    if is_float(element_of(node.input(0))) and not node.integer("fmod"):
+        raise Malformed("floats need fmod = 1", "fmod = 0")
+    return node.build.emit(make(node.input(0), node.input(1)))

@@ -1,0 +1,137 @@
+"""Conv and ConvTranspose, as channels-last convolutions between transposes (a pass cancels the transposes)."""
+
+from __future__ import annotations
+
+import numpy as np
+from xdsl.ir import SSAValue
+
+from npucc.constants import Tensor
+from npucc.dialects import graph
+from npucc.frontend.layout import to_channels_first, to_channels_last
+from npucc.frontend.node import ImportNode
+from npucc.frontend.problems import Malformed
+from npucc.frontend.registry import onnx_op
+from npucc.frontend.windows import Window, explicit_pads, per_axis, same_pads, spatial_rank, windows
+from npucc.types import shape_of
+
+
+@onnx_op("Conv")
+def conv(node: ImportNode) -> SSAValue:
+    """x [n, ci, spatial], w [co, ci / group, kernel], bias [co]."""
+    x, w, build = node.input(0), node.input(1), node.build
+    shape, kernel = shape_of(x), shape_of(w)
+    rank, groups = spatial_rank(node, shape), node.integer("group", 1)
+    _check_channels(kernel, rank, shape[1], groups)
+    axes = windows(node, shape[2:], list(kernel[2:]))
+    if node.integers("kernel_shape") not in ([], list(kernel[2:])):
+        raise Malformed("`kernel_shape` is the shape of the weights", f"{node.integers('kernel_shape')}, {kernel[2:]}")
+    if rank == 1:
+        w = build.reshape(w, (*kernel[:2], 1, kernel[2]))
+    geometry = _geometry(axes)
+    image = to_channels_last(build, x)
+    if groups > 1 and groups == shape[1] == kernel[0]:
+        filters = build.transpose(w, (2, 3, 0, 1))
+        filters = build.reshape(filters, shape_of(filters)[:3])
+        y = build.emit(graph.DepthwiseConvOp(image, filters, *geometry))
+    else:
+        y = build.emit(graph.ConvOp(image, build.transpose(w, (2, 3, 1, 0)), *geometry, groups))
+    bias = node.optional(2)
+    return to_channels_first(build, y if bias is None else build.add(y, bias), rank)
+
+
+def _check_channels(kernel: tuple[int, ...], rank: int, channels: int, groups: int) -> None:
+    """Weights [co, ci / groups, kernel] agree with `channels` = ci."""
+    if len(kernel) != rank + 2:
+        raise Malformed(f"the weights have rank {rank + 2}", f"shape {list(kernel)}")
+    if groups < 1 or kernel[1] * groups != channels or kernel[0] % groups:
+        found = f"{channels} channels, weights {list(kernel)}, group {groups}"
+        raise Malformed("channels = weights' axis 1 x group, and group divides axis 0", found)
+
+
+Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]
+
+
+def _geometry(axes: list[Window]) -> Geometry:
+    """(strides, dilations, pads [top, left, bottom, right]) of two axes; one axis is the width of an image of height 1."""
+    x = axes[-1]
+    if len(axes) == 1:
+        return (1, x.stride), (1, x.dilation), (0, x.before, 0, x.after)
+    y = axes[0]
+    return (y.stride, x.stride), (y.dilation, x.dilation), (y.before, x.before, y.after, x.after)
+
+
+@onnx_op("ConvTranspose")
+def conv_transpose(node: ImportNode) -> SSAValue:
+    """x [n, ci, spatial], w [ci, co / group, kernel]: a stride-1 convolution that makes stride^2 outputs per channel.
+
+    Output position q * stride + p takes the inputs q - t through the weights p + stride * t: for each phase p this is an ordinary
+    convolution over t. All phases together are one convolution, and moving the phases into space gives the result.
+    """
+    x, build = node.input(0), node.build
+    w = node.constant(1, "W")
+    shape, groups = shape_of(x), node.integer("group", 1)
+    rank = spatial_rank(node, shape)
+    if w.ndim != rank + 2 or w.shape[0] != shape[1] or groups < 1 or shape[1] % groups:
+        raise Malformed("weights are [ci, co / group, kernel]", f"{list(w.shape)} for {shape[1]} channels, group {groups}")
+    w = _dilate(w, per_axis(node, "dilations", rank))
+    strides = per_axis(node, "strides", rank)
+    starts, sizes = _output_region(node, shape[2:], w.shape[2:], strides)
+    if rank == 1:
+        w, strides, starts, sizes = w[:, :, None], [1, *strides], [0, *starts], [1, *sizes]
+    image = to_channels_last(build, x)
+    n, height, width, _ = shape_of(image)
+    taps = [
+        max(-(-w.shape[2 + axis] // strides[axis]), -(-(starts[axis] + sizes[axis]) // strides[axis]) - size + 1)
+        for axis, size in enumerate((height, width))
+    ]
+    filters = build.constant(_phase_weights(w, taps, strides, groups), f"{node.label}.phases")
+    pads = (taps[0] - 1, taps[1] - 1, taps[0] - 1, taps[1] - 1)
+    y = build.emit(graph.ConvOp(image, filters, (1, 1), (1, 1), pads, groups))
+    _, rows, columns, _ = shape_of(y)
+    outputs = w.shape[1]
+    y = build.reshape(y, (n, rows, columns, groups, strides[0], strides[1], outputs))
+    y = build.transpose(y, (0, 1, 4, 2, 5, 3, 6))
+    y = build.reshape(y, (n, rows * strides[0], columns * strides[1], groups * outputs))
+    y = build.slice(y, (0, *starts, 0), (1, 1, 1, 1), (n, *sizes, groups * outputs))
+    bias = node.optional(2)
+    return to_channels_first(build, y if bias is None else build.add(y, bias), rank)
+
+
+def _dilate(w: Tensor, dilations: list[int]) -> Tensor:
+    """Weights with zeros between their elements."""
+    if all(dilation == 1 for dilation in dilations):
+        return w
+    kernel = [(size - 1) * dilation + 1 for size, dilation in zip(w.shape[2:], dilations)]
+    result = np.zeros((*w.shape[:2], *kernel), w.dtype)
+    result[(slice(None), slice(None), *(slice(None, None, dilation) for dilation in dilations))] = w
+    return result
+
+
+def _output_region(
+    node: ImportNode, spatial: tuple[int, ...], kernel: tuple[int, ...], strides: list[int]
+) -> tuple[list[int], list[int]]:
+    """Where the result lies in the unpadded output, and its size, per axis."""
+    rank = len(spatial)
+    extra = node.integers("output_padding") or [0] * rank
+    full = [(size - 1) * s + k + e for size, s, k, e in zip(spatial, strides, kernel, extra)]
+    mode, shape = node.text("auto_pad", "NOTSET"), node.integers("output_shape")[-rank:]
+    if not shape and mode.startswith("SAME"):
+        shape = [size * s for size, s in zip(spatial, strides)]
+    if shape:
+        starts = [same_pads(max(f - s, 0), mode == "SAME_UPPER")[0] for f, s in zip(full, shape)]
+        return starts, shape
+    before, after = ([0] * rank, [0] * rank) if mode == "VALID" else explicit_pads(node, rank)
+    sizes = [f - low - high for f, low, high in zip(full, before, after)]
+    if min(sizes) < 1:
+        raise Malformed("the result has at least one element per axis", f"sizes {sizes}")
+    return before, sizes
+
+
+def _phase_weights(w: Tensor, taps: list[int], strides: list[int], groups: int) -> Tensor:
+    """[ci, co / g, kh, kw] -> HWIO [taps, taps, ci / g, g * stride * stride * co / g], the taps reversed."""
+    inputs, outputs, *kernel = w.shape
+    padded = np.zeros((inputs, outputs, taps[0] * strides[0], taps[1] * strides[1]), w.dtype)
+    padded[:, :, : kernel[0], : kernel[1]] = w
+    split = padded.reshape(groups, inputs // groups, outputs, taps[0], strides[0], taps[1], strides[1])
+    ordered = split[:, :, :, ::-1, :, ::-1, :].transpose(3, 5, 1, 0, 4, 6, 2)
+    return ordered.reshape(*taps, inputs // groups, -1)

@@ -1,0 +1,143 @@
+"""Element-wise functions of one operand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from npucc.dialects import graph
+from npucc.frontend.node import ImportNode, Value
+from npucc.frontend.problems import Malformed, Unsupported
+from npucc.frontend.registry import onnx_op
+from npucc.frontend.tensors import type_name
+from npucc.types import element_of, element_of_numpy, is_float
+from xdsl.ir import SSAValue
+
+UnaryClass = Callable[[SSAValue], graph.GraphOp]
+
+UNARY: dict[str, UnaryClass] = {
+    "Abs": graph.AbsOp,
+    "Neg": graph.NegOp,
+    "Exp": graph.ExpOp,
+    "Log": graph.LogOp,
+    "Sqrt": graph.SqrtOp,
+    "Reciprocal": graph.ReciprocalOp,
+    "Floor": graph.FloorOp,
+    "Ceil": graph.CeilOp,
+    "Round": graph.RoundOp,
+    "Sign": graph.SignOp,
+    "Tanh": graph.TanhOp,
+    "Erf": graph.ErfOp,
+    "Sin": graph.SinOp,
+    "Cos": graph.CosOp,
+    "Sigmoid": graph.SigmoidOp,
+    "Relu": graph.ReluOp,
+    "Softplus": graph.SoftplusOp,
+    "Not": graph.NotOp,
+    "BitwiseNot": graph.NotOp,
+}
+
+
+def _register(name: str, make: UnaryClass) -> None:
+    @onnx_op(name)
+    def _import(node: ImportNode) -> SSAValue:
+        return node.build.emit(make(node.input(0)))
+
+
+for _name, _make in UNARY.items():
+    _register(_name, _make)
+
+
+@onnx_op("Identity")
+def identity(node: ImportNode) -> Value:
+    """The same tensor under another name."""
+    return _passed_on(node)
+
+
+@onnx_op("Dropout")
+def dropout(node: ImportNode) -> list[Value]:
+    """In inference: the identity, with a mask of ones."""
+    if node.has(2) and bool(node.constant(2, "training_mode").reshape(-1)[0]):
+        raise Unsupported("Dropout runs in inference mode", "training_mode = 1", "export the model with model.eval()")
+    dtype = np.bool_ if node.opset >= 10 else np.float32
+    mask = np.broadcast_to(np.ones((), dtype), node.shape(0))
+    return [_passed_on(node), mask]
+
+
+def _passed_on(node: ImportNode) -> Value:
+    known = node.known(0)
+    return node.input(0) if known is None else known
+
+
+@onnx_op("Cast")
+def cast(node: ImportNode) -> SSAValue:
+    """Conversion to the element type `to`."""
+    return node.build.cast(node.input(0), element_of_onnx(node.integer("to")))
+
+
+@onnx_op("CastLike")
+def cast_like(node: ImportNode) -> SSAValue:
+    """Conversion to the element type of the second input."""
+    return node.build.cast(node.input(0), element_of(node.input(1)))
+
+
+def element_of_onnx(element_type: int):
+    """The graph's element type for a TensorProto data type."""
+    from onnx import TensorProto, helper
+
+    if element_type not in TensorProto.DataType.values():
+        raise Malformed("`to` is an element type of ONNX", str(element_type))
+    try:
+        return element_of_numpy(helper.tensor_dtype_to_np_dtype(element_type))
+    except KeyError:
+        rule = "tensors have an element type of the machine"
+        raise Unsupported(rule, type_name(element_type)) from None
+
+
+@onnx_op("Tan")
+def tangent(node: ImportNode) -> SSAValue:
+    """sin x / cos x."""
+    x, build = node.input(0), node.build
+    return build.div(build.emit(graph.SinOp(x)), build.emit(graph.CosOp(x)))
+
+
+def _exponentials(node: ImportNode) -> tuple[SSAValue, SSAValue]:
+    """exp(x) / 2 and exp(-x) / 2."""
+    x, build = node.input(0), node.build
+    grown = build.emit(graph.ExpOp(x))
+    decayed = build.emit(graph.ExpOp(build.emit(graph.NegOp(x))))
+    return build.scaled(grown, 0.5), build.scaled(decayed, 0.5)
+
+
+@onnx_op("Sinh")
+def hyperbolic_sine(node: ImportNode) -> SSAValue:
+    """(exp x - exp -x) / 2."""
+    return node.build.sub(*_exponentials(node))
+
+
+@onnx_op("Cosh")
+def hyperbolic_cosine(node: ImportNode) -> SSAValue:
+    """(exp x + exp -x) / 2."""
+    return node.build.add(*_exponentials(node))
+
+
+@onnx_op("IsNaN")
+def is_nan(node: ImportNode) -> SSAValue:
+    """Only NaN differs from itself."""
+    x, build = node.input(0), node.build
+    return build.emit(graph.NotOp(build.emit(graph.EqualOp(x, x))))
+
+
+@onnx_op("IsInf")
+def is_infinite(node: ImportNode) -> SSAValue:
+    """Infinities of the signs asked for."""
+    x, build = node.input(0), node.build
+    positive, negative = node.integer("detect_positive", 1), node.integer("detect_negative", 1)
+    if not is_float(element_of(x)):
+        raise Unsupported("IsInf has a float operand", str(element_of(x)))
+    if positive and negative:
+        x = build.emit(graph.AbsOp(x))
+    limit = build.scalar(np.inf if positive else -np.inf, x)
+    if not positive and not negative:
+        return build.emit(graph.LessOp(x, x))
+    return build.emit(graph.EqualOp(x, limit))

@@ -1,0 +1,157 @@
+"""Normalizations: batch, instance, layer, group, local response, lp."""
+
+from __future__ import annotations
+
+import numpy as np
+from xdsl.ir import SSAValue
+
+from npucc.dialects import graph
+from npucc.frontend.layout import to_channels_first, to_channels_last
+from npucc.frontend.node import ImportNode
+from npucc.frontend.ops.pooling import lp_power, lp_root
+from npucc.frontend.problems import Malformed, Unsupported
+from npucc.frontend.registry import onnx_op
+from npucc.types import element_of, element_type, is_float, numpy_dtype, shape_of
+
+
+def _along_channels(node: ImportNode, value: SSAValue, rank: int) -> SSAValue:
+    """[c] -> [c, 1, 1 ...] so that it broadcasts along axis 1 of a rank-`rank` tensor."""
+    return node.build.reshape(value, (shape_of(value)[0], *[1] * (rank - 2)))
+
+
+@onnx_op("BatchNormalization")
+def batch_normalization(node: ImportNode) -> SSAValue:
+    """In inference: x * scale' + shift' per channel, the two vectors computed at import (in f64)."""
+    build, x = node.build, node.input(0)
+    if node.integer("training_mode") or (node.opset < 7 and not node.integer("is_test", 0)):
+        # Opset 6 marks inference with is_test = 1; models without outputs of batch statistics are for inference too.
+        if any(node.uses_output(index) for index in range(1, 5)):
+            raise Unsupported("BatchNormalization runs in inference mode", "training mode", "export with model.eval()")
+    if not node.integer("spatial", 1):
+        raise Unsupported("BatchNormalization is per channel", "spatial = 0", "export with spatial = 1")
+    names = ("scale", "B", "input_mean", "input_var")
+    known = [node.known(index) for index in range(1, 5)]
+    rank, epsilon = len(shape_of(x)), node.number("epsilon", 1e-5)
+    channels = shape_of(x)[1] if rank > 1 else 1
+    for index, name in enumerate(names, 1):
+        if node.shape(index) != (channels,):
+            raise Malformed(f"`{name}` has one value per channel", f"{list(node.shape(index))}, {channels} channels")
+    if any(array is None for array in known):
+        return _batch_normalization_of_values(node, rank, epsilon)
+    scale, bias, mean, variance = (np.asarray(array, np.float64) for array in known)
+    factor = scale / np.sqrt(variance + epsilon)
+    dtype = numpy_dtype(element_of(x))
+    multiplier = build.constant(factor.astype(dtype), f"{node.label}.multiplier")
+    shift = build.constant((bias - mean * factor).astype(dtype), f"{node.label}.shift")
+    if rank < 2:
+        return build.add(build.mul(x, multiplier), shift)
+    return build.add(build.mul(x, _along_channels(node, multiplier, rank)), _along_channels(node, shift, rank))
+
+
+def _batch_normalization_of_values(node: ImportNode, rank: int, epsilon: float) -> SSAValue:
+    """The same with vectors that are computed by the model."""
+    build, x = node.build, node.input(0)
+    scale, bias, mean, variance = (_along_channels(node, node.input(index), rank) for index in range(1, 5))
+    factor = build.div(scale, build.sqrt(build.shifted(variance, epsilon)))
+    return build.add(build.mul(build.sub(x, mean), factor), bias)
+
+
+def standardize(node: ImportNode, x: SSAValue, axes: list[int], epsilon: float) -> tuple[SSAValue, SSAValue, SSAValue]:
+    """(x - mean) / sqrt(variance + epsilon) over `axes`; also the mean and the reciprocal deviation."""
+    build = node.build
+    mean = build.mean(x, axes)
+    centered = build.sub(x, mean)
+    variance = build.mean(build.mul(centered, centered), axes)
+    inverse = build.emit(graph.ReciprocalOp(build.sqrt(build.shifted(variance, epsilon))))
+    return build.mul(centered, inverse), mean, inverse
+
+
+@onnx_op("InstanceNormalization")
+def instance_normalization(node: ImportNode) -> SSAValue:
+    """Standardize each channel of each image, then scale and shift per channel."""
+    build, x = node.build, node.input(0)
+    rank = len(shape_of(x))
+    normal, _, _ = standardize(node, x, list(range(2, rank)), node.number("epsilon", 1e-5))
+    scale, bias = (_along_channels(node, node.input(index), rank) for index in (1, 2))
+    return build.add(build.mul(normal, scale), bias)
+
+
+@onnx_op("LayerNormalization")
+def layer_normalization(node: ImportNode) -> list[SSAValue]:
+    """Standardize the axes from `axis` on, in f32 for narrower types; outputs Y, Mean, InvStdDev."""
+    build, x = node.build, node.input(0)
+    element, rank = element_of(x), len(shape_of(x))
+    stash = element_type("f32") if node.integer("stash_type", 1) == 1 and is_float(element) else element
+    wide = build.cast(x, stash)
+    axes = list(range(node.axis("axis", rank, -1), rank))
+    normal, mean, inverse = standardize(node, wide, axes, node.number("epsilon", 1e-5))
+    y = build.mul(build.cast(normal, element), node.input(1))
+    bias = node.optional(2)
+    return [y if bias is None else build.add(y, bias), mean, inverse]
+
+
+@onnx_op("RMSNormalization")
+def rms_normalization(node: ImportNode) -> SSAValue:
+    """x / sqrt(mean(x^2) + epsilon) * scale over the axes from `axis` on."""
+    build, x = node.build, node.input(0)
+    element, rank = element_of(x), len(shape_of(x))
+    wide = build.cast(x, element_type("f32")) if node.integer("stash_type", 1) == 1 else x
+    axes = list(range(node.axis("axis", rank, -1), rank))
+    square = build.mean(build.mul(wide, wide), axes)
+    inverse = build.emit(graph.ReciprocalOp(build.sqrt(build.shifted(square, node.number("epsilon", 1e-5)))))
+    return build.mul(build.cast(build.mul(wide, inverse), element), node.input(1))
+
+
+@onnx_op("GroupNormalization", since=18)
+def group_normalization(node: ImportNode) -> SSAValue:
+    """Standardize groups of channels. Scale and bias: per group at opset 18, per channel from 21 on."""
+    build, x = node.build, node.input(0)
+    shape, groups = shape_of(x), node.integer("num_groups", 1)
+    if len(shape) < 2 or groups < 1 or shape[1] % groups:
+        raise Malformed("num_groups divides the channels", f"shape {list(shape)}, num_groups {groups}")
+    split = (shape[0], groups, shape[1] // groups, *shape[2:])
+    grouped = build.reshape(x, split)
+    normal, _, _ = standardize(node, grouped, list(range(2, len(split))), node.number("epsilon", 1e-5))
+    if node.opset < 21:
+        scale, bias = (_along_channels(node, node.input(index), len(split)) for index in (1, 2))
+        return build.reshape(build.add(build.mul(normal, scale), bias), shape)
+    scale, bias = (_along_channels(node, node.input(index), len(shape)) for index in (1, 2))
+    return build.add(build.mul(build.reshape(normal, shape), scale), bias)
+
+
+@onnx_op("MeanVarianceNormalization")
+def mean_variance_normalization(node: ImportNode) -> SSAValue:
+    """(x - mean) / (sqrt(variance) + 1e-9) over `axes`."""
+    build, x = node.build, node.input(0)
+    rank = len(shape_of(x))
+    axes = [node.wrap_axis(axis, rank) for axis in node.integers("axes", (0, 2, 3))]
+    centered = build.sub(x, build.mean(x, axes))
+    deviation = build.sqrt(build.mean(build.mul(centered, centered), axes))
+    return build.div(centered, build.shifted(deviation, 1e-9))
+
+
+@onnx_op("LpNormalization")
+def lp_normalization(node: ImportNode) -> SSAValue:
+    """x divided by its p-norm along one axis."""
+    build, x, p = node.build, node.input(0), node.integer("p", 2)
+    axis = node.axis("axis", len(shape_of(x)), -1)
+    norm = lp_root(node, build.reduce(lp_power(node, x, p), "sum", [axis]), p)
+    return build.div(x, norm)
+
+
+@onnx_op("LRN")
+def local_response_normalization(node: ImportNode) -> SSAValue:
+    """x / (bias + alpha / size * sum of x^2 over `size` neighbouring channels) ** beta."""
+    build, shape, size = node.build, node.shape(0), node.integer("size", 1)
+    if len(shape) not in (3, 4):
+        raise Unsupported("LRN has one or two spatial axes", f"shape {list(shape)}")
+    if size < 1:
+        raise Malformed("`size` is at least 1", f"{size}")
+    x = to_channels_last(build, node.input(0))
+    pads = (0, (size - 1) // 2, 0, size - 1 - (size - 1) // 2)
+    squares = build.mul(x, x)
+    # Windows along the channels: the last two axes, of which only the channels have a window.
+    total = build.emit(graph.WindowReduceOp(squares, "sum", (2, 3), (1, size), (1, 1), (1, 1), pads))
+    base = build.shifted(build.scaled(total, node.number("alpha", 1e-4) / size), node.number("bias", 1.0))
+    divisor = build.emit(graph.PowOp(base, build.scalar(node.number("beta", 0.75), base)))
+    return to_channels_first(build, build.div(x, divisor), len(shape) - 2)

@@ -1,0 +1,104 @@
+"""Geometry of sliding windows (convolution and pooling): ONNX's padding rules resolved to explicit padding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from npucc.frontend.node import ImportNode
+from npucc.frontend.problems import Malformed, Unsupported
+
+
+@dataclass(frozen=True)
+class Window:
+    """One spatial axis: positions `o * stride + k * dilation - before` for output o and kernel element k.
+
+    `after` is the padding that the last window needs, so that `output` windows fit exactly. `declared_after` is the
+    padding that the node asks for (it counts for averages that include padding; padding added by rounding up does not).
+    """
+
+    input: int
+    output: int
+    size: int
+    stride: int
+    dilation: int
+    before: int
+    after: int
+    declared_after: int
+
+    @property
+    def extent(self) -> int:
+        """Positions from a window's first to its last element."""
+        return (self.size - 1) * self.dilation + 1
+
+
+def spatial_rank(node: ImportNode, shape: tuple[int, ...]) -> int:
+    """Number of spatial axes of `[n, c, spatial...]`; 1 or 2 are supported."""
+    rank = len(shape) - 2
+    if rank < 1:
+        raise Malformed(f"{node.op_type} has an input of shape [n, c, spatial ...]", f"shape {list(shape)}")
+    if rank > 2:
+        raise Unsupported(
+            f"{node.op_type} has one or two spatial axes",
+            f"{rank} spatial axes (input shape {list(shape)})",
+            "split the third spatial axis into the batch, or leave this model part to the host",
+        )
+    return rank
+
+
+def per_axis(node: ImportNode, name: str, rank: int, least: int = 1) -> list[int]:
+    """A per-axis attribute with default 1; Malformed if its length or a value is wrong."""
+    values = node.integers(name) or [1] * rank
+    if len(values) != rank or min(values) < least:
+        raise Malformed(f"`{name}` holds {rank} integers >= {least}", f"{values}")
+    return values
+
+
+def explicit_pads(node: ImportNode, rank: int) -> tuple[list[int], list[int]]:
+    """The `pads` attribute as (before, after) per axis."""
+    pads = node.integers("pads") or [0] * (2 * rank)
+    if len(pads) != 2 * rank or min(pads) < 0:
+        raise Malformed(f"`pads` holds {2 * rank} integers >= 0", f"{pads}")
+    return pads[:rank], pads[rank:]
+
+
+def same_pads(total: int, upper: bool) -> tuple[int, int]:
+    """`total` padding split in halves; an odd one goes to the end (SAME_UPPER) or the start."""
+    small, large = total // 2, total - total // 2
+    return (small, large) if upper else (large, small)
+
+
+def windows(node: ImportNode, spatial: tuple[int, ...], kernel: list[int]) -> list[Window]:
+    """The window of each spatial axis, from strides, dilations, pads, auto_pad and ceil_mode of the node."""
+    rank = len(spatial)
+    if len(kernel) != rank or min(kernel) < 1:
+        raise Malformed(f"the kernel has {rank} sizes >= 1", f"{kernel}")
+    strides, dilations = per_axis(node, "strides", rank), per_axis(node, "dilations", rank)
+    before, after = explicit_pads(node, rank)
+    mode = node.text("auto_pad", "NOTSET")
+    result: list[Window] = []
+    for axis, size in enumerate(spatial):
+        extent = (kernel[axis] - 1) * dilations[axis] + 1
+        low, high = before[axis], after[axis]
+        if mode == "VALID":
+            low = high = 0
+        elif mode in ("SAME_UPPER", "SAME_LOWER"):
+            total = (-(-size // strides[axis]) - 1) * strides[axis] + extent - size
+            low, high = same_pads(max(total, 0), mode == "SAME_UPPER")
+        output = _output_size(size + low + high - extent, strides[axis], bool(node.integer("ceil_mode")))
+        if output > 1 and (output - 1) * strides[axis] >= size + low:
+            output -= 1  # a window that would start in the padding behind the input is left out
+        if output < 1:
+            found = f"axis {axis}: input {size}, padding {low} + {high}, window of {extent}"
+            raise Malformed("the window fits into the padded input", found)
+        needed = (output - 1) * strides[axis] + extent - size - low
+        result.append(
+            Window(size, output, kernel[axis], strides[axis], dilations[axis], low, max(needed, 0), high)
+        )
+    return result
+
+
+def _output_size(room: int, stride: int, ceil_mode: bool) -> int:
+    """Number of window positions when the first window leaves `room` positions behind it."""
+    if room < 0:
+        return 0
+    return (-(-room // stride) if ceil_mode else room // stride) + 1
