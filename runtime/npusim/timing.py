@@ -84,6 +84,7 @@ class _EngineState:
     lost_sram: float = 0.0
     blamed: str = ""
     """Engine whose post ended, or will end, the present wait."""
+    dram_rates: list[tuple[float, float]] = field(default_factory=list)
     posting: deque[_Work] = field(default_factory=deque)
     """Instructions that have left the engine and complete later, in order."""
 
@@ -277,6 +278,7 @@ class _Simulation:
         state.remaining = work.occupancy + fill
         state.lost_dram = state.lost_sram = 0.0
         state.share = _ALONE
+        state.dram_rates = [(now, work.demand.dram)] if work.demand.dram else []
         if fill:
             self.ledger.book(state.label, "fill_drain", fill)
         demand = work.demand
@@ -328,7 +330,16 @@ class _Simulation:
             ledger.book(state.label, "sram_bandwidth", state.lost_sram)
         if self.timeline is not None:
             entry = TimelineEntry(
-                work.index, Engine(engine), state.start, now, done, issued.offsets, issued.accumulate
+                work.index,
+                Engine(engine),
+                state.start,
+                now,
+                done,
+                issued.offsets,
+                issued.accumulate,
+                work.cost.dram_read,
+                work.cost.dram_written,
+                tuple(state.dram_rates),
             )
             self.timeline.append(entry)
         if work.posts:
@@ -381,6 +392,8 @@ class _Simulation:
                 continue
             self._settle(state, now)
             state.share = new
+            if state.dram_rates:
+                state.dram_rates.append((now, new.speed * self.active[engine].dram))
             state.version += 1
             self._at(now + state.remaining / new.speed, _FREE, engine, state.version)
 
@@ -403,7 +416,9 @@ class _Simulation:
             tail = max(state.done_at - state.free_at, 0.0)
             self.ledger.book(state.label, "fill_drain" if engine is Engine.MX else "dram_latency", tail)
             self.ledger.book(state.label, "idle", total - state.done_at)
-        return build_result(self.program, self.statics, self.costs, self.ledger, total, self.timeline or ())
+        return build_result(
+            self.program, self.target, self.statics, self.costs, self.ledger, total, self.timeline or ()
+        )
 
     def _deadlock(self) -> NpuError:
         names = self.program.semaphore_names

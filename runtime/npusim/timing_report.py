@@ -8,6 +8,7 @@ from math import ceil
 
 from npuisa.instructions import Engine
 from npuisa.program import DebugEntry, Program
+from npuisa.target import Target
 
 from npusim.cost import Cost
 from npusim.costs import ENGINE_LABELS
@@ -67,6 +68,7 @@ _COST_CAUSES = {
 
 def build_result(
     program: Program,
+    target: Target,
     statics: Sequence[StaticInstruction],
     costs: Sequence[Cost],
     ledger: Ledger,
@@ -98,7 +100,15 @@ def build_result(
     )
     groups = _groups(program.debug, statics, ledger)
     return TimingResult(
-        cycles, engines, read, written, groups, per_instruction, ledger.executed, tuple(timeline)
+        cycles,
+        target.clock_ghz,
+        engines,
+        read,
+        written,
+        groups,
+        per_instruction,
+        ledger.executed,
+        tuple(timeline),
     )
 
 

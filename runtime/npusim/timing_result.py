@@ -89,6 +89,10 @@ class TimelineEntry:
     end: float
     offsets: tuple[int, ...]
     accumulate: bool
+    dram_read: int
+    dram_written: int
+    dram_rates: tuple[tuple[float, float], ...]
+    """(cycle, DRAM bytes per cycle from then on, until the next one or `free`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,7 @@ class TimingResult:
     """Result of `timing.simulate_timing`. Cycles of the core clock, bytes."""
 
     cycles: int
+    clock_ghz: float
     engines: dict[str, EngineTime]
     dram_read: int
     dram_written: int
@@ -104,6 +109,11 @@ class TimingResult:
     executed: int
     """Dynamic instructions, those of the sequencer included."""
     timeline: tuple[TimelineEntry, ...] = field(default=(), repr=False)
+
+    @property
+    def seconds(self) -> float:
+        """Time at the target's clock."""
+        return self.cycles / self.clock_ghz * 1e-9
 
     @property
     def critical_engine(self) -> str:
