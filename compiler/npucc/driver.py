@@ -150,7 +150,7 @@ def simulate(
     outputs: dict[str, Array] = {}
     if inputs is not None:
         check_inputs(program.inputs, inputs)
-        outputs = run_functional(program, inputs)
+        outputs = run_functional(program, dict(inputs), target=machine)
     timing = simulate_timing(program, machine, timeline=timeline) if cycles else None
     report = cycle_result(program, timing, machine) if timing is not None else None
     return Result(outputs, timing, report, perf_counter() - begin)

@@ -70,6 +70,7 @@ def pipeline(options: Options) -> list[Step]:
         # Groups (one root with its element-wise epilogue), every concatenation writable in place, a schedule on each.
         Step(graph, f"graph-fuse{{epilogues={str(fused).lower()}}}"),
         Step(graph, "graph-insert-copies"),
+        Step(graph, "graph-insert-copies"),
         Step(graph, f"graph-schedule{{effort={options.opt_level} residency={str(searched).lower()}{limit}}}"),
         # Tile: loops, buffers in memory spaces, copies and tile computations.
         Step(tile, "convert-graph-to-tile"),

@@ -163,6 +163,7 @@ class DemoResult(_Result):
     """`npucc demo`."""
 
     images: int
+    batch: int
     correct_npu: int
     correct_onnxruntime: int
     accuracy_npu: float

@@ -9,10 +9,9 @@ from npucc.cli.arguments import (
     DEFAULT_TARGET,
     Dims,
     Model,
-    Precision,
     TargetName,
     load_target,
-    make_options,
+    parse_dims,
     resolve_model,
 )
 from npucc.cli.console import CONSOLE, verb
@@ -26,13 +25,16 @@ def register(app: typer.Typer) -> None:
 def check(
     model: Model,
     target: TargetName = DEFAULT_TARGET,
-    precision: Precision = "",
     dim: Dims = [],  # noqa: B006
 ) -> None:
     """Table of nodes; exit code 3 when one is unsupported."""
-    from npucc.support import check_model
+    from npucc.frontend import check_model
+    from npucc.results import CheckResult
 
-    result = check_model(resolve_model(model), load_target(target), make_options(2, precision, dim))
+    path, machine = resolve_model(model), load_target(target)
+    nodes = check_model(path, machine, dims=parse_dims(dim))
+    supported = all(node.where != "unsupported" for node in nodes)
+    result = CheckResult(model=path.stem, target=machine.name, supported=supported, nodes=nodes)
     CONSOLE.result(result)
     rows = [(node.name, node.op, node.where) for node in result.nodes]
     CONSOLE.table(("node", "op", "runs on"), rows)

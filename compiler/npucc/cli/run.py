@@ -78,7 +78,7 @@ def run(
     if check_hazards:
         from npusim.hazards import require_no_hazards
 
-        require_no_hazards(program)
+        require_no_hazards(program, machine)
     if trace is not None:
         write_trace_file(program, result, machine, trace)
     if save_outputs is not None:
@@ -118,14 +118,15 @@ def _load_program(path: Path, target_name: str, taps: list[str] | None) -> tuple
     from npuisa.program_file import load
 
     program = load(path)
-    if target_name not in (DEFAULT_TARGET, program.target):
+    target = load_target(program.target if target_name == DEFAULT_TARGET else target_name)
+    if target.name != program.target:
         raise NpuError(
             USAGE, "the program was compiled for another target", where=str(path), found=program.target,
             remedy=f"leave out -t, or compile the model for {target_name}",
         )  # fmt: skip
     if taps:
         raise NpuError(USAGE, "--tap needs the model", where=str(path), remedy="give the .onnx file instead of the program")
-    return program, load_target(program.target), 0.0
+    return program, target, 0.0
 
 
 def print_run(run: RunResult, outputs: Mapping[str, Array]) -> None:

@@ -27,11 +27,12 @@ OWN_PASSES = {
     "graph-precision": "npucc.passes.graph.precision:GraphPrecisionPass",
     "graph-fuse": "npucc.passes.graph.fuse:GraphFusePass",
     "graph-insert-copies": "npucc.passes.graph.insert_copies:GraphInsertCopiesPass",
+    "graph-insert-copies": "npucc.passes.graph.insert_copies:GraphInsertCopiesPass",
     "graph-schedule": "npucc.passes.graph.schedule:GraphSchedulePass",
     "convert-graph-to-tile": "npucc.passes.lower_graph.convert:ConvertGraphToTilePass",
     "tile-plan-memory": "npucc.passes.tile.plan_memory:TilePlanMemoryPass",
     "tile-insert-semaphores": "npucc.passes.tile.insert_semaphores:TileInsertSemaphoresPass",
-    "convert-tile-to-npu": "npucc.passes.convert_tile_to_npu:ConvertTileToNpuPass",
+    "convert-tile-to-npu": "npucc.passes.npu.lower_tile:ConvertTileToNpuPass",
 }
 
 
