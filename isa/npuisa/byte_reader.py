@@ -31,9 +31,7 @@ class ByteReader:
     def take(self, size: int) -> bytes:
         """The next `size` bytes."""
         if size > self.left:
-            raise damaged(
-                self.where, "the section ends in the middle of a record", f"{self.left} of {size} bytes"
-            )
+            raise damaged(self.where, "the section ends in the middle of a record", f"{self.left} of {size} bytes")
         start = self._position
         self._position += size
         return self._contents[start : start + size].tobytes()

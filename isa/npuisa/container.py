@@ -153,9 +153,7 @@ def open_container(path: Path, verify_constants: bool = True) -> Container:
     where = str(path)
     data = _map(path, where)
     if len(data) < HEADER_BYTES or bytes(data[: len(MAGIC)]) != MAGIC:
-        raise NpuError(
-            NOT_A_PROGRAM, "the file does not begin like a program", where, remedy="give a .npu file"
-        )
+        raise NpuError(NOT_A_PROGRAM, "the file does not begin like a program", where, remedy="give a .npu file")
     entries = _read_table(data, where)
     container = Container(where, data, entries)
     for entry in entries.values():
@@ -190,9 +188,7 @@ def _read_table(data: npt.NDArray[np.uint8], where: str) -> dict[Section, Sectio
     if size != len(data):
         raise damaged(where, f"the header says {size} bytes", f"{len(data)} bytes")
     if count != len(Section) or any(reserved) or size < HEADER_BYTES + TABLE_BYTES:
-        raise damaged(
-            where, f"a program has {len(Section)} sections and 0 in reserved bytes", f"{count} sections"
-        )
+        raise damaged(where, f"a program has {len(Section)} sections and 0 in reserved bytes", f"{count} sections")
     table = bytes(data[HEADER_BYTES : HEADER_BYTES + TABLE_BYTES])
     if zlib.crc32(table) != table_crc:
         raise damaged(where, "the checksum of the section table does not hold")
@@ -206,9 +202,7 @@ def _check_entries(data: npt.NDArray[np.uint8], table: bytes, where: str) -> dic
         found, crc, offset, size, records = row
         start = aligned(end, PAGE if kind is Section.CONSTANTS else ALIGNMENT)
         if found != kind or offset != start or size > len(data) - offset:
-            message = (
-                f"section {kind.name.lower()} should be number {int(kind)} at byte {start}, within the file"
-            )
+            message = f"section {kind.name.lower()} should be number {int(kind)} at byte {start}, within the file"
             raise damaged(where, message, f"number {found} at byte {offset}, {size} bytes of {len(data)}")
         if data[end:start].any():
             raise damaged(where, f"bytes before section {kind.name.lower()} are not 0")

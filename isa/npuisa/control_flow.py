@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from npuisa.instructions import LOOP_DEPTH, Instruction, SBr, SLoop
 
-Problem = tuple[str, str]
-"""Rule broken and place."""
+Problem = tuple[str, int]
+"""Rule broken and index of the instruction."""
 
 
 def check_control_flow(instructions: Sequence[Instruction]) -> Iterator[Problem]:
@@ -41,15 +41,14 @@ def _loop_problems(instructions: Sequence[Instruction]) -> Iterator[Problem]:
             ends.pop()
         if not isinstance(item, SLoop):
             continue
-        place = f"instruction {number} (s.loop)"
         if item.end <= number:
-            yield f"the loop ends at {item.end}, not after its beginning", place
+            yield f"the loop ends at {item.end}, not after its beginning", number
             continue
         if ends and item.end > ends[-1]:
-            yield f"the loop ends at {item.end}, after the loop around it ({ends[-1]})", place
+            yield f"the loop ends at {item.end}, after the loop around it ({ends[-1]})", number
         ends.append(item.end)
         if len(ends) > LOOP_DEPTH:
-            yield f"loops are nested {len(ends)} deep; {LOOP_DEPTH} is the limit", place
+            yield f"loops are nested {len(ends)} deep; {LOOP_DEPTH} is the limit", number
 
 
 def _branch_problems(instructions: Sequence[Instruction]) -> Iterator[Problem]:
@@ -63,4 +62,4 @@ def _branch_problems(instructions: Sequence[Instruction]) -> Iterator[Problem]:
             continue
         target = inside[item.to] if item.to < len(instructions) else -1
         if target != loop:
-            yield f"the branch to {item.to} enters or leaves a loop body", f"instruction {number} (s.br)"
+            yield f"the branch to {item.to} enters or leaves a loop body", number

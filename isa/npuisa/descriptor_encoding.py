@@ -154,9 +154,7 @@ def _check_fill(descriptor: Descriptor, where: str) -> None:
         return
     low, high = integer_limits(dtype)
     if not math.isfinite(fill) or fill != int(fill) or not low <= fill <= high:
-        raise _error(
-            descriptor.name, where, f"fill is not a value of {dtype}", str(fill), f"legal: {low}..{high}"
-        )
+        raise _error(descriptor.name, where, f"fill is not a value of {dtype}", str(fill), f"legal: {low}..{high}")
 
 
 def integer_limits(dtype: DType) -> tuple[int, int]:
@@ -220,9 +218,7 @@ def _encode_wide(descriptor: Descriptor, extension_index: int) -> tuple[int, lis
         writer.put(int(descriptor.fill), WIDE_FILL_BITS)
     writer.put(extension_index, EXTENSION_BITS)
     axes = list(zip(descriptor.dims, descriptor.strides))
-    extension = [
-        _axes_slot(axes[first : first + AXES_PER_SLOT]) for first in range(0, len(axes), AXES_PER_SLOT)
-    ]
+    extension = [_axes_slot(axes[first : first + AXES_PER_SLOT]) for first in range(0, len(axes), AXES_PER_SLOT)]
     return writer.word, extension
 
 
@@ -243,9 +239,7 @@ def _read_narrow(
     dims = [reader.take(DIM_BITS) for _ in range(NARROW_RANK)]
     strides = [reader.take_signed(STRIDE_BITS) for _ in range(4)] + [reader.take_signed(LAST_STRIDE_BITS)]
     if any(dims[rank:]) or any(strides[rank:]):
-        raise _error(
-            name, where, "axes beyond the rank are not 0", f"rank {rank}, dims {dims}, strides {strides}"
-        )
+        raise _error(name, where, "axes beyond the rank are not 0", f"rank {rank}, dims {dims}, strides {strides}")
     fill = _from_upper_half(reader.take(FILL_BITS)) if dtype.is_float else reader.take_signed(FILL_BITS)
     return tuple(dims[:rank]), tuple(strides[:rank]), fill
 

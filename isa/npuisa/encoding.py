@@ -91,9 +91,7 @@ def decode(word: int, where: str = "") -> Instruction:
     """The instruction that `word` encodes; NpuError (NPU-E0306) for anything `encode` would not produce."""
     cls = TABLE.get(word & 0xFF)
     if cls is None:
-        raise NpuError(
-            BAD_WORD, "unknown opcode", where, f"{word & 0xFF:#04x}", "see the instruction reference"
-        )
+        raise NpuError(BAD_WORD, "unknown opcode", where, f"{word & 0xFF:#04x}", "see the instruction reference")
     engine = _decode_engine(cls, word >> OPCODE_BITS & 0xF, where)
     if word >> used_bits(cls):
         raise _bad_word(cls, where, "reserved bits are not 0", f"{word >> used_bits(cls):#x}")
@@ -175,15 +173,11 @@ def _integer(cls: type[Instruction], name: str, value: Any) -> int:
 def _decode_engine(cls: type[Instruction], code: int, where: str) -> Engine:
     if code not in Engine.__members__.values() or Engine(code) not in cls.units:
         legal = ", ".join(f"{engine.name} ({int(engine)})" for engine in cls.units)
-        raise _bad_word(
-            cls, where, "this engine does not execute the instruction", str(code), f"legal: {legal}"
-        )
+        raise _bad_word(cls, where, "this engine does not execute the instruction", str(code), f"legal: {legal}")
     return Engine(code)
 
 
-def _decode_semaphores(
-    cls: type[Instruction], name: str, bits: int, limit: int, where: str
-) -> tuple[int, ...]:
+def _decode_semaphores(cls: type[Instruction], name: str, bits: int, limit: int, where: str) -> tuple[int, ...]:
     mask = (1 << SEMAPHORE_BITS) - 1
     codes = [bits >> position * SEMAPHORE_BITS & mask for position in range(limit)]
     used = [code for code in codes if code]
@@ -230,6 +224,4 @@ def _range_error(cls: type[Instruction], name: str, found: str, legal: str) -> N
 
 
 def _bad_word(cls: type[Instruction], where: str, message: str, found: str, remedy: str = "") -> NpuError:
-    return NpuError(
-        BAD_WORD, f"{cls.mnemonic}: {message}", where, found, remedy or "the program file is damaged"
-    )
+    return NpuError(BAD_WORD, f"{cls.mnemonic}: {message}", where, found, remedy or "the program file is damaged")

@@ -84,9 +84,7 @@ def _table() -> tuple[MicroOpcode, ...]:
         ("cvt_i32", 1, alu, "convert from the op's type to I32, toward zero"),
         ("cvt_i64", 1, alu, "convert from the op's type to I64, toward zero"),
     )
-    return tuple(
-        MicroOpcode(name, code, arity, cost, doc) for code, (name, arity, cost, doc) in enumerate(rows)
-    )
+    return tuple(MicroOpcode(name, code, arity, cost, doc) for code, (name, arity, cost, doc) in enumerate(rows))
 
 
 MICRO_OPCODES = _table()

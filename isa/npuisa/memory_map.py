@@ -36,9 +36,7 @@ def enclosing(regions: Sequence[Region], low: int, high: int) -> Region | None:
     return None
 
 
-def memory_problem(
-    descriptor: Descriptor, regions: Sequence[Region], fixed: bool, target: Target | None
-) -> str | None:
+def memory_problem(descriptor: Descriptor, regions: Sequence[Region], fixed: bool, target: Target | None) -> str | None:
     """Which rule of the memory map `descriptor` breaks, or None.
 
     `fixed`: some operand uses it without a register, so that it must lie in one region as it stands. A

@@ -74,14 +74,10 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
             _write_sections(program, writer)
             writer.finish()
     except OSError as error:
-        raise NpuError(
-            CANNOT_WRITE, "cannot write the file", str(path), str(error), "check path and space"
-        ) from None
+        raise NpuError(CANNOT_WRITE, "cannot write the file", str(path), str(error), "check path and space") from None
 
 
-def load(
-    path: str | os.PathLike[str], *, verify_constants: bool = True, target: Target | None = None
-) -> Program:
+def load(path: str | os.PathLike[str], *, verify_constants: bool = True, target: Target | None = None) -> Program:
     """Read a program; NpuError (exit code 7) for anything that `save` would not have written.
 
     `verify_constants=False` leaves out the checksum of the constants (reads no page of them). With a
@@ -110,7 +106,8 @@ class _Strings:
 def _write_sections(program: Program, writer: ContainerWriter) -> None:
     name = _Strings()
     table = encode_descriptors(program.descriptors)
-    constants = [constant for constant in program.constants.items()]
+    present = [region.name for region in program.regions if region.name in program.constants]
+    constants = [(text, program.constants[text]) for text in present]
     pairs = [(TARGET_KEY, program.target), *program.metadata.items()]
     sections: dict[Section, tuple[bytes, int]] = {
         Section.METADATA: _rows("<II", ((name(key), name(value)) for key, value in pairs)),
@@ -118,9 +115,7 @@ def _write_sections(program: Program, writer: ContainerWriter) -> None:
         Section.DESCRIPTORS: _joined([slot.to_bytes(SLOT_BYTES, "little") for slot in table.slots]),
         Section.EXTENSION: _joined([slot.to_bytes(SLOT_BYTES, "little") for slot in table.extension]),
         Section.DESCRIPTOR_NAMES: _rows("<I", ((name(item.name),) for item in program.descriptors)),
-        Section.KERNELS: _joined(
-            [struct.pack("<I", name(k.name)) + encode_kernel(k) for k in program.kernels]
-        ),
+        Section.KERNELS: _joined([struct.pack("<I", name(k.name)) + encode_kernel(k) for k in program.kernels]),
         Section.LOOPS: _joined([encode_loop(loop) for loop in program.loops]),
         Section.SEMAPHORES: _rows(
             "<II", ((value, name(text)) for value, text in zip(program.semaphores, program.semaphore_names))
@@ -254,9 +249,7 @@ def _read_descriptors(container: Container, strings: _StringTable) -> list[Descr
     extension = [int.from_bytes(s, "little") for s in _reader(container, Section.EXTENSION).fixed(SLOT_BYTES)]
     names = _reader(container, Section.DESCRIPTOR_NAMES).rows("<I")
     if len(names) != len(slots):
-        raise damaged(
-            container.where, "descriptors and their names differ in number", f"{len(slots)}, {len(names)}"
-        )
+        raise damaged(container.where, "descriptors and their names differ in number", f"{len(slots)}, {len(names)}")
     return [
         decode_descriptor(
             int.from_bytes(slot, "little"), extension, strings[number], f"{container.where}: descriptor {i}"
@@ -309,9 +302,7 @@ def _read_ports(container: Container, strings: _StringTable) -> tuple[list[Port]
 def _read_debug(container: Container, strings: _StringTable, instructions: int) -> list[DebugEntry]:
     reader = _reader(container, Section.DEBUG)
     if container.entries[Section.DEBUG].records not in (0, instructions):
-        raise damaged(
-            reader.where, f"the program has {instructions} instructions", "another number of debug entries"
-        )
+        raise damaged(reader.where, f"the program has {instructions} instructions", "another number of debug entries")
     unique: list[DebugEntry] = []
     for _ in reader.counted(reader.unpack("<I")[0], 16):
         group, group_name, tile_op, count = reader.unpack("<iIII")

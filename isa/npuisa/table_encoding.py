@@ -75,18 +75,14 @@ def encode_kernel(kernel: Kernel) -> bytes:
     header = BitWriter()
     header.put(len(kernel.source_types), 3)
     for position in range(MAX_SOURCES):
-        header.put(
-            int(kernel.source_types[position]) if position < len(kernel.source_types) else 0, TYPE_BITS
-        )
+        header.put(int(kernel.source_types[position]) if position < len(kernel.source_types) else 0, TYPE_BITS)
     header.put(len(kernel.ops), 6)
     header.put(len(kernel.constants), 7)
     header.put(kernel.result, REGISTER_BITS)
     floats = sum(1 << i for i, value in enumerate(kernel.constants) if isinstance(value, float))
     words = [encode_micro_op(op) for op in kernel.ops]
     return struct.pack(f"<IQ{len(words)}I", header.word, floats, *words) + b"".join(
-        struct.pack("<d", value)
-        if isinstance(value, float)
-        else (value & (1 << 64) - 1).to_bytes(8, "little")
+        struct.pack("<d", value) if isinstance(value, float) else (value & (1 << 64) - 1).to_bytes(8, "little")
         for value in kernel.constants
     )
 
@@ -100,15 +96,11 @@ def decode_kernel(take: TakeBytes, name: str, where: str = "") -> Kernel:
     ops, constants, result = header.take(6), header.take(7), header.take(REGISTER_BITS)
     if sources > MAX_SOURCES or ops > MAX_MICRO_OPS or constants > MAX_CONSTANTS:
         found = f"{sources} sources, {ops} micro-operations, {constants} constants"
-        raise _kernel_error(
-            name, where, f"more than {MAX_SOURCES}, {MAX_MICRO_OPS} or {MAX_CONSTANTS}", found
-        )
+        raise _kernel_error(name, where, f"more than {MAX_SOURCES}, {MAX_MICRO_OPS} or {MAX_CONSTANTS}", found)
     if any(kind not in MicroType.__members__.values() for kind in kinds) or any(kinds[sources:]):
         raise _kernel_error(name, where, "unknown type of a source", str(kinds))
     if floats >> constants:
-        raise _kernel_error(
-            name, where, "the mask of float constants names more than there are", f"{floats:#x}"
-        )
+        raise _kernel_error(name, where, "the mask of float constants names more than there are", f"{floats:#x}")
     words = struct.unpack(f"<{ops}I", take(4 * ops))
     kernel = Kernel(
         name,
@@ -127,15 +119,11 @@ def check_kernel(kernel: Kernel, where: str = "") -> None:
     _check_limits(kernel, where)
     written = set(range(len(kernel.source_types)))
     for position, op in enumerate(kernel.ops):
-        _check_micro_op(
-            kernel, op, f"{where}, micro-operation {position}" if where else f"micro-operation {position}"
-        )
+        _check_micro_op(kernel, op, f"{where}, micro-operation {position}" if where else f"micro-operation {position}")
         unwritten = [source for source in op.sources if source not in written]
         if unwritten:
             place = f"micro-operation {position}"
-            raise _kernel_error(
-                name, where, f"{place} reads a register that nothing has written", f"v{unwritten[0]}"
-            )
+            raise _kernel_error(name, where, f"{place} reads a register that nothing has written", f"v{unwritten[0]}")
         written.add(op.dst)
     if kernel.result not in written:
         raise _kernel_error(name, where, "the result register is never written", f"v{kernel.result}")
@@ -149,9 +137,7 @@ def _check_limits(kernel: Kernel, where: str) -> None:
     )
     for what, size, limit in sizes:
         if size > limit:
-            raise _kernel_error(
-                kernel.name, where, f"more than {limit} {what}", str(size), "split the kernel"
-            )
+            raise _kernel_error(kernel.name, where, f"more than {limit} {what}", str(size), "split the kernel")
     for value in kernel.constants:
         if not isinstance(value, float) and not -(1 << 63) <= value < 1 << 63:
             raise _kernel_error(kernel.name, where, "an integer constant does not fit 64 bits", str(value))
@@ -162,20 +148,14 @@ def _check_micro_op(kernel: Kernel, op: MicroOp, where: str) -> None:
     if opcode is None:
         raise _kernel_error(kernel.name, where, "unknown micro-operation", op.opcode)
     if len(op.sources) != opcode.arity:
-        raise _kernel_error(
-            kernel.name, where, f"{op.opcode} takes {opcode.arity} sources", str(len(op.sources))
-        )
+        raise _kernel_error(kernel.name, where, f"{op.opcode} takes {opcode.arity} sources", str(len(op.sources)))
     if any(not 0 <= register < VECTOR_REGISTERS for register in (op.dst, *op.sources)):
-        raise _kernel_error(
-            kernel.name, where, f"registers are v0..v{VECTOR_REGISTERS - 1}", f"{op.dst}, {op.sources}"
-        )
+        raise _kernel_error(kernel.name, where, f"registers are v0..v{VECTOR_REGISTERS - 1}", f"{op.dst}, {op.sources}")
     if op.opcode != "const":
         if op.index:
             raise _kernel_error(kernel.name, where, f"{op.opcode} takes no constant", str(op.index))
     elif not 0 <= op.index < len(kernel.constants):
-        raise _kernel_error(
-            kernel.name, where, f"the kernel has {len(kernel.constants)} constants", str(op.index)
-        )
+        raise _kernel_error(kernel.name, where, f"the kernel has {len(kernel.constants)} constants", str(op.index))
 
 
 def encode_loop(loop: LoopSpec, where: str = "") -> bytes:
@@ -206,9 +186,7 @@ def decode_loop(take: TakeBytes, where: str = "") -> LoopSpec:
         register, reserved = reader.take(5), reader.take(11)
         increments.append(Increment(register, reader.take_signed(STEP_BITS), reader.take(STEP_BITS)))
         if reserved or reader.word:
-            raise _loop_error(
-                where, "reserved bits of an increment are not 0", f"{reserved:#x}, {reader.word:#x}"
-            )
+            raise _loop_error(where, "reserved bits of an increment are not 0", f"{reserved:#x}, {reader.word:#x}")
     loop = LoopSpec(tuple(increments))
     check_loop(loop, where)
     return loop

@@ -31,12 +31,8 @@ class Matrix(_Strict):
     cols: int = Field(gt=0, description="columns C: the N dimension of a weight-stationary fold")
     dataflow: Literal["ws", "os", "is"] = Field(description="which operand stays in the array")
     shadow_weights: bool = Field(description="the next stationary tile loads while the present one computes")
-    rates: Rates = Field(
-        description="MACs per unit and cycle by operand type; a type not listed is not supported"
-    )
-    depthwise_macs: float = Field(
-        ge=0, description="depthwise MACs per cycle in the array; 0: use the vector engine"
-    )
+    rates: Rates = Field(description="MACs per unit and cycle by operand type; a type not listed is not supported")
+    depthwise_macs: float = Field(ge=0, description="depthwise MACs per cycle in the array; 0: use the vector engine")
 
 
 class Accumulator(_Strict):
@@ -56,9 +52,7 @@ class Vector(_Strict):
 
     lanes: int = Field(gt=0, description="elements per cycle at 32 bits or less; 64-bit types run at half")
     depth: int = Field(ge=0, description="pipeline depth in cycles")
-    interval: dict[str, float] = Field(
-        description="initiation interval per cost class: alu, div, transcendental"
-    )
+    interval: dict[str, float] = Field(description="initiation interval per cost class: alu, div, transcendental")
     dtypes: list[str] = Field(description="element types the engine computes or moves")
 
 
@@ -75,9 +69,7 @@ class Dma(_Strict):
 
     channels: int = Field(ge=1, le=4)
     outstanding: int = Field(gt=0, description="bursts that one channel keeps in flight")
-    efficiency: float = Field(
-        gt=0, le=1, description="fraction of burst x outstanding / latency that is reached"
-    )
+    efficiency: float = Field(gt=0, le=1, description="fraction of burst x outstanding / latency that is reached")
 
 
 class Dram(_Strict):
@@ -131,18 +123,14 @@ class Target(_Strict):
         path = Path(name_or_file)
         if path.suffix == ".toml":
             if not path.is_file():
-                raise NpuError(
-                    UNKNOWN_TARGET, "target file not found", found=name_or_file, remedy="check the path"
-                )
+                raise NpuError(UNKNOWN_TARGET, "target file not found", found=name_or_file, remedy="check the path")
             return parse_target(path.read_bytes(), str(path))
         files = target_files()
         if name_or_file not in files:
             close = get_close_matches(name_or_file, files, n=1)
             hint = f"did you mean {close[0]}? " if close else ""
             known = ", ".join(sorted(files))
-            raise NpuError(
-                UNKNOWN_TARGET, "unknown target", found=name_or_file, remedy=f"{hint}known targets: {known}"
-            )
+            raise NpuError(UNKNOWN_TARGET, "unknown target", found=name_or_file, remedy=f"{hint}known targets: {known}")
         return parse_target(files[name_or_file], name_or_file)
 
 
@@ -166,15 +154,11 @@ def parse_target(text: bytes, where: str) -> Target:
     try:
         data = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise NpuError(
-            BAD_TARGET, "not a TOML file", where=where, found=str(error), remedy="mend the syntax"
-        ) from None
+        raise NpuError(BAD_TARGET, "not a TOML file", where=where, found=str(error), remedy="mend the syntax") from None
     try:
         return Target.model_validate(data)
     except ValidationError as error:
-        raise NpuError(
-            BAD_TARGET, "target file breaks the schema", where=where, problems=_problems(error)
-        ) from None
+        raise NpuError(BAD_TARGET, "target file breaks the schema", where=where, problems=_problems(error)) from None
 
 
 def _problems(error: ValidationError) -> list[NpuError]:
@@ -182,13 +166,9 @@ def _problems(error: ValidationError) -> list[NpuError]:
     problems: list[NpuError] = []
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"])
-        close = (
-            get_close_matches(str(item["loc"][-1]), keys, n=1) if item["type"] == "extra_forbidden" else []
-        )
+        close = get_close_matches(str(item["loc"][-1]), keys, n=1) if item["type"] == "extra_forbidden" else []
         remedy = f"did you mean {close[0]}?" if close else "see `npucc target schema`"
-        problems.append(
-            NpuError(BAD_TARGET, item["msg"], where=key, found=repr(item.get("input"))[:80], remedy=remedy)
-        )
+        problems.append(NpuError(BAD_TARGET, item["msg"], where=key, found=repr(item.get("input"))[:80], remedy=remedy))
     return problems
 
 

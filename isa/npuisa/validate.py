@@ -30,14 +30,22 @@ MAX_TABLE = 0xFFFF
 MAX_SEMAPHORE_VALUE = 0xFFFF
 
 
+Place = Callable[[str, int], str]
+"""Names a row of a table, by kind and index, in the user's terms (an assembler says the line)."""
+
+
+def row_place(kind: str, index: int) -> str:
+    """The name of a table row when there is no text to point at."""
+    return f"{kind} {index}"
+
+
 @dataclass
 class _Findings:
     where: str
+    place: Place
     problems: list[NpuError] = field(default_factory=list)
 
-    def add(
-        self, place: str, message: str, found: str = "", remedy: str = "", entry: ErrorCode = BAD_PROGRAM
-    ) -> None:
+    def add(self, place: str, message: str, found: str = "", remedy: str = "", entry: ErrorCode = BAD_PROGRAM) -> None:
         """Note one broken rule."""
         self.problems.append(NpuError(entry, message, place, found, remedy))
 
@@ -62,16 +70,19 @@ class _Findings:
         raise NpuError(BAD_PROGRAM, f"the program breaks {count} rules", self.where, problems=shown)
 
 
-def validate_program(program: Program, target: Target | None = None, where: str = "") -> None:
-    """Raise NpuError (exit code 7) naming every broken rule; a `target` must be able to hold the program."""
-    findings = _Findings(where)
+def validate_program(program: Program, target: Target | None = None, where: str = "", place: Place = row_place) -> None:
+    """Raise NpuError (exit code 7) naming every broken rule; a `target` must be able to hold the program.
+
+    `where` names the program and `place` its rows in messages.
+    """
+    findings = _Findings(where, place)
     _check_sizes(program, findings)
     for number, descriptor in enumerate(program.descriptors):
-        findings.run(f"descriptor {number}", lambda item=descriptor: check_descriptor(item))
+        findings.run(place("descriptor", number), lambda item=descriptor: check_descriptor(item))
     for number, kernel in enumerate(program.kernels):
-        findings.run(f"kernel {number}", lambda item=kernel: check_kernel(item))
+        findings.run(place("kernel", number), lambda item=kernel: check_kernel(item))
     for number, loop in enumerate(program.loops):
-        findings.run(f"loop {number}", lambda item=loop: check_loop(item))
+        findings.run(place("loop", number), lambda item=loop: check_loop(item))
     _check_semaphores(program, findings)
     _check_names(program, findings)
     findings.run("regions", lambda: check_regions(program.regions))
@@ -81,8 +92,8 @@ def validate_program(program: Program, target: Target | None = None, where: str 
     _check_instructions(program, findings)
     findings.finish()
     _check_memory(program, target, findings)
-    for message, found in check_control_flow(program.instructions):
-        findings.add(found, message)
+    for message, number in check_control_flow(program.instructions):
+        findings.add(place("instruction", number), message)
     findings.finish()
 
 
@@ -175,7 +186,7 @@ def _check_instructions(program: Program, findings: _Findings) -> None:
         "target": len(program.instructions) + 1,
     }
     for number, item in enumerate(program.instructions):
-        place = f"instruction {number}"
+        place = findings.place("instruction", number)
         before = len(findings.problems)
         findings.run(place, lambda instruction=item: encode(instruction))
         if len(findings.problems) > before:
@@ -216,7 +227,9 @@ def _check_memory(program: Program, target: Target | None, findings: _Findings) 
     for number, descriptor in enumerate(program.descriptors):
         problem = memory_problem(descriptor, program.regions, fixed[number], target)
         if problem:
-            findings.add(f"descriptor {number} ({descriptor.name})", problem, _range_text(descriptor))
+            findings.add(
+                f"{findings.place('descriptor', number)} ({descriptor.name})", problem, _range_text(descriptor)
+            )
 
 
 def _range_text(descriptor: Descriptor) -> str:

@@ -69,9 +69,7 @@ def fills(dtype: DType) -> st.SearchStrategy[float | int]:
     if not dtype.is_float:
         return edges(*integer_limits(dtype))
     bits = st.integers(0, (1 << 64) - 1).map(lambda word: struct.unpack("<d", struct.pack("<Q", word))[0])
-    return st.one_of(
-        st.sampled_from([0.0, -0.0, float("inf"), float("-inf"), 1.0, -3.4028234663852886e38]), bits
-    )
+    return st.one_of(st.sampled_from([0.0, -0.0, float("inf"), float("-inf"), 1.0, -3.4028234663852886e38]), bits)
 
 
 @st.composite
@@ -112,9 +110,7 @@ def kernels(draw: st.DrawFn) -> Kernel:
         opcode = draw(st.sampled_from(MICRO_OPCODES)) if written else MICRO_OPCODES[0]
         index = draw(st.integers(0, len(constants) - 1)) if opcode.name == "const" else 0
         reads = tuple(draw(st.sampled_from(written)) for _ in range(opcode.arity))
-        op = MicroOp(
-            opcode.name, draw(st.sampled_from(list(MicroType))), draw(st.integers(0, 15)), reads, index
-        )
+        op = MicroOp(opcode.name, draw(st.sampled_from(list(MicroType))), draw(st.integers(0, 15)), reads, index)
         ops.append(op)
         written.append(op.dst)
     return Kernel(draw(NAMES), sources, tuple(ops), constants, draw(st.sampled_from(written)))
@@ -153,9 +149,7 @@ def programs(draw: st.DrawFn, size: int = 12) -> Program:
     _add_ports(draw, program)
     program.instructions = _body(draw, program, size)
     if draw(st.booleans()):
-        entry = st.builds(
-            DebugEntry, st.integers(-1, 9), NAMES, NAMES, st.lists(NAMES, max_size=2).map(tuple)
-        )
+        entry = st.builds(DebugEntry, st.integers(-1, 9), NAMES, NAMES, st.lists(NAMES, max_size=2).map(tuple))
         pool = draw(st.lists(entry, min_size=1, max_size=3))
         program.debug = [draw(st.sampled_from(pool)) for _ in program.instructions]
     return program
@@ -199,9 +193,7 @@ def _block(draw: st.DrawFn, program: Program, size: int, depth: int, found: list
             place, item = len(found) - 1, found[-1]
             _block(draw, program, 3, depth + 1, found)
             assert isinstance(item, SLoop)
-            found[place] = SLoop(
-                count=item.count, step=item.step, end=len(found), waits=item.waits, posts=item.posts
-            )
+            found[place] = SLoop(count=item.count, step=item.step, end=len(found), waits=item.waits, posts=item.posts)
 
 
 def _program_instruction(draw: st.DrawFn, program: Program, cls: type[Instruction]) -> Instruction:

@@ -109,9 +109,7 @@ def test_illegal_descriptors_are_refused(view: Descriptor, message: str) -> None
 
 def text(kernel: Kernel) -> str:
     """A kernel with the bits of its constants."""
-    bits = [
-        struct.pack("<d", value).hex() if isinstance(value, float) else value for value in kernel.constants
-    ]
+    bits = [struct.pack("<d", value).hex() if isinstance(value, float) else value for value in kernel.constants]
     return repr((kernel.name, kernel.source_types, kernel.ops, bits, kernel.result))
 
 
