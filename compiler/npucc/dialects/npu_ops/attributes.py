@@ -30,9 +30,7 @@ def parse_register(parser: AttrParser) -> int:
     text = parser.parse_identifier(" (a scalar register)")
     if text[0] == "r" and text[1:].isdecimal() and int(text[1:]) < SCALAR_REGISTERS:
         return int(text[1:])
-    parser.raise_error(
-        f"expected a scalar register r0 to r{SCALAR_REGISTERS - 1}, found {text}", start, parser.pos
-    )
+    parser.raise_error(f"expected a scalar register r0 to r{SCALAR_REGISTERS - 1}, found {text}", start, parser.pos)
 
 
 def parse_operand(parser: AttrParser) -> OperandRef:

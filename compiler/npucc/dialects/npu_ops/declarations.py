@@ -134,9 +134,7 @@ class PortOp(IRDLOperation):
     def verify_(self) -> None:
         """Direction and element type exist, no negative number."""
         if self.direction.data not in ("input", "output"):
-            raise VerifyException(
-                f'npu.port: direction is {self.direction.data}, must be "input" or "output"'
-            )
+            raise VerifyException(f'npu.port: direction is {self.direction.data}, must be "input" or "output"')
         if self.dtype.data not in _DTYPE_NAMES:
             raise VerifyException(f"npu.port: unknown element type {self.dtype.data}")
         if self.base.data < 0 or min(_values(self.shape), default=0) < 0:

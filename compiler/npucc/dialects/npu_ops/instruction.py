@@ -10,7 +10,7 @@ table's default. `wait` / `post` name semaphores, `from` the origin and the tile
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
 from functools import cache
 from typing import Any, ClassVar
@@ -58,20 +58,20 @@ class InstructionOp(IRDLOperation):
     @classmethod
     def make(
         cls,
+        fields: Mapping[str, FieldValue] | None = None,
         *,
         unit: Engine | None = None,
         waits: Iterable[str] = (),
         posts: Iterable[str] = (),
         origin: str = "",
         tile_op: str = "",
-        **fields: FieldValue,
     ) -> InstructionOp:
         """The operation with these field values; fields left out have the default of the table."""
         properties: dict[str, Attribute] = {}
         if unit is not None:
             properties["unit"] = StringAttr(unit.name.lower())
         specs = dict(field_specs(cls.ISA))
-        for name, value in fields.items():
+        for name, value in (fields or {}).items():
             properties[name] = _field_attribute(specs[name], value)
         for name, semaphores in (("waits", waits), ("posts", posts)):
             array = symbols(semaphores)
@@ -281,6 +281,4 @@ def _make_operation(isa: type[Instruction]) -> type[InstructionOp]:
 @cache
 def instruction_ops() -> dict[str, type[InstructionOp]]:
     """Mnemonic -> operation class, for every instruction of the table that is not in `STRUCTURED`."""
-    return {
-        mnemonic: _make_operation(isa) for mnemonic, isa in BY_MNEMONIC.items() if mnemonic not in STRUCTURED
-    }
+    return {mnemonic: _make_operation(isa) for mnemonic, isa in BY_MNEMONIC.items() if mnemonic not in STRUCTURED}

@@ -79,9 +79,7 @@ def _parse_vector_register(parser: AttrParser) -> int:
     text = parser.parse_identifier(" (a vector register)")
     if text[0] == "v" and text[1:].isdecimal() and int(text[1:]) < VECTOR_REGISTERS:
         return int(text[1:])
-    parser.raise_error(
-        f"expected a vector register v0 to v{VECTOR_REGISTERS - 1}, found {text}", start, parser.pos
-    )
+    parser.raise_error(f"expected a vector register v0 to v{VECTOR_REGISTERS - 1}, found {text}", start, parser.pos)
 
 
 def _parse_micro_op(parser: AttrParser, pool: ConstantPool) -> MicroOp:

@@ -64,9 +64,7 @@ class LoopOp(IRDLOperation):
         seen: set[int] = set()
         for item in self.step.data:
             if not 1 <= item.reg < SCALAR_REGISTERS or item.reg in seen:
-                raise VerifyException(
-                    f"npu.loop: r{item.reg} is not a register that may move, or moves twice"
-                )
+                raise VerifyException(f"npu.loop: r{item.reg} is not a register that may move, or moves twice")
             if item.modulus < 0:
                 raise VerifyException(f"npu.loop: modulus {item.modulus} of r{item.reg} is negative")
             seen.add(item.reg)

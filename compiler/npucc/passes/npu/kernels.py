@@ -151,9 +151,7 @@ def _micro_type(value: SSAValue, where: str) -> MicroType:
     found = MICRO_TYPES.get(value.type)
     if found is None:
         legal = ", ".join(str(kind) for kind in MICRO_TYPES)
-        raise NpuError(
-            KERNEL_OP, "a scalar has a type kernels do not compute in", where, str(value.type), legal
-        )
+        raise NpuError(KERNEL_OP, "a scalar has a type kernels do not compute in", where, str(value.type), legal)
     return found
 
 
@@ -235,9 +233,7 @@ class _Selection:
 
     def _unsupported(self, op: Operation | None, message: str) -> NpuError:
         found = "nothing" if op is None else str(op)
-        return NpuError(
-            KERNEL_OP, message, self.where, found, "express it with other arith or math operations"
-        )
+        return NpuError(KERNEL_OP, message, self.where, found, "express it with other arith or math operations")
 
 
 def _constant_value(op: arith.ConstantOp, kind: MicroType) -> float | int:

@@ -1,0 +1,172 @@
+"""One tile group to instructions: per loop nest first the registers that all operands need, then the code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from npuisa.descriptor import Descriptor, Space
+from npuisa.instructions import AccMode, AluFn
+from xdsl.ir import Block, Operation, Region, SSAValue
+
+from npucc.analysis.index import LinearIndex, linear_index
+from npucc.dialects import tile
+from npucc.dialects.npu import LoopOp, OperandRef, instruction_ops
+from npucc.dialects.npu_ops.instruction import FieldValue
+from npucc.passes.npu.layout import planned_address
+from npucc.passes.npu.nest import GroupNests, Loop, Rotation
+from npucc.passes.npu.operations import Form, OperandView, form_of, short_text
+from npucc.passes.npu.program_tables import ProgramTables
+from npucc.passes.npu.registers import NestRegisters, RegisterSum, RegisterUse, VirtualRegister
+
+_NO_ROTATION = Rotation(0, {}, 0)
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """An instruction whose registers are virtual."""
+
+    form: Form
+    op: tile.InstructionOp
+    operands: list[tuple[str, str, RegisterUse]]
+    """Field, descriptor symbol, register."""
+    fields: dict[str, FieldValue]
+    predicate: VirtualRegister | None
+    origin: str
+
+
+@dataclass
+class GroupLowering:
+    """One group: nest by nest, first the virtual registers of all its instructions, then the code."""
+
+    program: ProgramTables
+    nests: GroupNests
+    title: str
+    index: int
+
+    def lower(self) -> None:
+        """Append the group's code to the program."""
+        for item in self.nests.items:
+            registers = NestRegisters()
+            placed = {op: self._place(op, loop, registers) for op, loop in _instructions(item, None)}
+            where = f'group {self.index} "{self.title}"'
+            numbers = self.program.registers.assign(registers.registers, where)
+            load = instruction_ops()["s.li"]
+            origin = self._origin(())
+            for number, value in self.program.registers.loads(numbers):
+                self.program.code.append(load.make({"rd": number, "value": value}, origin=origin, tile_op="registers"))
+            self.program.code.extend(_emit(item, placed, numbers, origin))
+            self.program.registers.finish(numbers)
+
+    def _origin(self, nodes: tuple[str, ...]) -> str:
+        return self.program.origin(self.index, self.title, nodes)
+
+    def _place(self, op: tile.InstructionOp, loop: Loop | None, registers: NestRegisters) -> _Placed:
+        form = form_of(op)
+        scope = [] if loop is None else list(loop.enclosing())
+        where = f'{short_text(op)} in group {self.index} "{self.title}"'
+        operands = [self._operand(view, scope, registers, where) for view in form.operands]
+        fields, predicate = dict(form.fields), None
+        if form.accumulate is not None:
+            mode, predicate = self._accumulate(form.accumulate, scope, registers)
+            fields |= {} if mode is AccMode.SET else {"mode": mode}
+        if form.kernel is not None:
+            fields["kernel"] = self.program.kernel(form.kernel, where)
+        return _Placed(form, op, operands, fields, predicate, self._origin(tile.nodes_of(op)))
+
+    def _operand(
+        self, operand: OperandView, scope: Sequence[Loop], registers: NestRegisters, where: str
+    ) -> tuple[str, str, RegisterUse]:
+        view, width = operand.view, operand.view.dtype.bytes
+        base, label, rotation = self._buffer(view.root)
+        constant, linear = self._per_iteration(view.offset.scaled(width))
+        use = registers.address(linear, rotation, scope)
+        base += constant if rotation.steps else constant + rotation.initial
+        space = Space[view.space.name]
+        descriptor = Descriptor(label, space, view.dtype, base, operand.dims, operand.strides, operand.fill)
+        return operand.field, self.program.descriptors.symbol(descriptor, where), use
+
+    def _buffer(self, root: SSAValue) -> tuple[int, str, Rotation]:
+        """Address, name and rotation of a buffer."""
+        owner = root.owner
+        if isinstance(owner, tile.AcquireOp):
+            pool = owner.pool_op
+            address = planned_address(pool.address, f'pool "{pool.label.data}" of group "{self.title}"')
+            return address, pool.label.data, self.nests.rotation(root)
+        return self.program.layout.address[root], self.program.layout.label[root], _NO_ROTATION
+
+    def _per_iteration(self, index: LinearIndex) -> tuple[int, dict[Loop, int]]:
+        """A linear index as a constant and a step per hardware loop."""
+        constant, linear = index.constant, dict[Loop, int]()
+        for counter, coefficient in index.terms:
+            if counter in self.nests.fixed:
+                constant += coefficient * self.nests.fixed[counter]
+                continue
+            loop = self.nests.loops[counter]
+            constant += coefficient * loop.bounds.lower
+            linear[loop] = coefficient * loop.bounds.step
+        return constant, linear
+
+    def _accumulate(
+        self, value: SSAValue, scope: Sequence[Loop], registers: NestRegisters
+    ) -> tuple[AccMode, VirtualRegister | None]:
+        """Overwrite where `value` is 0, else add; decided now when the value is never or always 0."""
+        constant, linear = self._per_iteration(linear_index(value))
+        reach = [step * (loop.bounds.count - 1) for loop, step in linear.items()]
+        low, high = constant + sum(min(0, r) for r in reach), constant + sum(max(0, r) for r in reach)
+        if low > 0 or high < 0:
+            return AccMode.ADD, None
+        if not linear:
+            return AccMode.SET, None
+        return AccMode.ADD_IF, registers.nonzero_test(constant, linear, scope)
+
+
+def _instructions(
+    item: tile.InstructionOp | Loop, loop: Loop | None
+) -> Iterator[tuple[tile.InstructionOp, Loop | None]]:
+    """Instructions in program order with their innermost hardware loop."""
+    if isinstance(item, Loop):
+        for inner in item.body:
+            yield from _instructions(inner, item)
+    else:
+        yield item, loop
+
+
+def _emit(
+    item: tile.InstructionOp | Loop,
+    placed: Mapping[tile.InstructionOp, _Placed],
+    numbers: Mapping[VirtualRegister, int],
+    origin: str,
+) -> list[Operation]:
+    if not isinstance(item, Loop):
+        return _emit_instruction(placed[item], numbers)
+    body = [op for inner in item.body for op in _emit(inner, placed, numbers, origin)]
+    moves = [register.increment(item, number) for register, number in numbers.items()]
+    increments = sorted((move for move in moves if move is not None), key=lambda move: move.reg)
+    return [LoopOp(item.bounds.count, increments, Region(Block(body)), origin)]
+
+
+def _emit_instruction(placed: _Placed, numbers: Mapping[VirtualRegister, int]) -> list[Operation]:
+    made: list[Operation] = []
+    fields: dict[str, FieldValue] = dict(placed.fields)
+    text = short_text(placed.op)
+    for name, symbol, use in placed.operands:
+        register = use.total if isinstance(use, RegisterSum) else use
+        if isinstance(use, RegisterSum):
+            add = {"fn": AluFn.ADD, "rd": numbers[use.total], "ra": numbers[use.a], "rb": numbers[use.b]}
+            made.append(instruction_ops()["s.alu"].make(add, origin=placed.origin, tile_op=text))
+        fields[name] = OperandRef(symbol, 0 if register is None else numbers[register])
+    if placed.predicate is not None:
+        fields["pred"] = numbers[placed.predicate]
+    op, form = placed.op, placed.form
+    made.append(
+        instruction_ops()[form.mnemonic].make(
+            fields,
+            unit=form.unit,
+            waits=op.wait_names,
+            posts=op.post_names,
+            origin=placed.origin,
+            tile_op=text,
+        )
+    )
+    return made

@@ -1,0 +1,59 @@
+"""What the groups of a program share while it is built: tables without duplicates, the register file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from npuisa.kernel import Kernel
+from xdsl.ir import Operation
+
+from npucc.dialects import tile
+from npucc.dialects.npu import DescOp, KernelOp, OriginOp, PortOp, RegionOp, SemOp
+from npucc.passes.npu.descriptors import DescriptorPool, Names
+from npucc.passes.npu.kernels import lower_kernel
+from npucc.passes.npu.layout import Layout
+from npucc.passes.npu.registers import RegisterFile
+
+
+@dataclass
+class ProgramTables:
+    """Tables of the program under construction and its code so far."""
+
+    layout: Layout
+    names: Names
+    code: list[Operation] = field(default_factory=list)
+    registers: RegisterFile = field(default_factory=RegisterFile)
+    kernels: dict[Kernel, str] = field(default_factory=dict)
+    origins: dict[tuple[int, str, tuple[str, ...]], str] = field(default_factory=dict)
+    descriptors: DescriptorPool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.descriptors = DescriptorPool(self.names)
+
+    def declarations(self, semaphores: Mapping[str, int]) -> list[Operation]:
+        """Everything that stands before the code."""
+        layout = self.layout
+        return [
+            *(RegionOp(region) for region in layout.regions),
+            *(PortOp("input", port) for port in layout.inputs),
+            *(PortOp("output", port) for port in layout.outputs),
+            *(OriginOp(symbol, title, group, nodes) for (group, title, nodes), symbol in self.origins.items()),
+            *(DescOp(descriptor) for descriptor in self.descriptors.items),
+            *(KernelOp(replace(kernel, name=symbol)) for kernel, symbol in self.kernels.items()),
+            *(SemOp(name, initial) for name, initial in semaphores.items()),
+        ]
+
+    def kernel(self, op: tile.MapOp, where: str) -> str:
+        """The symbol of the kernel that runs the body of `op`."""
+        made = lower_kernel("", op.body.block, where)
+        if made not in self.kernels:
+            self.kernels[made] = self.names.unique(f"k{len(self.kernels)}")
+        return self.kernels[made]
+
+    def origin(self, group: int, title: str, nodes: tuple[str, ...]) -> str:
+        """The symbol of this origin."""
+        key = (group, title, nodes)
+        if key not in self.origins:
+            self.origins[key] = self.names.unique(f"g{group}" if group >= 0 else "outside")
+        return self.origins[key]
