@@ -17,6 +17,9 @@ from npucc.constants import ConstantStore
 from npucc.dialects.graph import ConstantOp, GraphOp, GroupOp, nodes_of, with_nodes
 from npucc.types import Array, tensor_of
 
+TENSOR = "tensor"
+"""Discardable attribute: the op's result is, element for element, the ONNX tensor of that name."""
+
 Rule = Callable[[GraphOp, "GraphRewriter"], SSAValue | None]
 """Looks at one op; returns a value to take the place of its result, or None."""
 
@@ -62,6 +65,8 @@ class GraphRewriter:
         if value.type != op.result.type:
             raise TypeError(f"a rule replaced {op.name} of type {op.result.type} by a value of type {value.type}")
         self._push(use.operation for use in op.result.uses)
+        if TENSOR in op.attributes and isinstance(value.owner, GraphOp):
+            value.owner.attributes.setdefault(TENSOR, op.attributes[TENSOR])
         op.result.replace_all_uses_with(value)
         self._erase_dead(op)
 
