@@ -6,17 +6,16 @@ from pathlib import Path
 
 from npuisa.errors import USAGE, NpuError
 from npuisa.program import Program
-from npuisa.target import Target
 from npusim.trace import write_trace
 
 from npucc.driver import Result
 
 
-def write_trace_file(program: Program, result: Result, target: Target, path: Path) -> None:
+def write_trace_file(program: Program, result: Result, path: Path) -> None:
     """One track per engine, counters for SRAM and DRAM. The simulation must have kept its timeline."""
     if result.timing is None or not result.timing.timeline:
         raise ValueError("simulate with timeline=True to trace")
     try:
-        write_trace(program, result.timing, target, path)
+        write_trace(program, result.timing, path)
     except OSError as error:
         raise NpuError(USAGE, "cannot write", where=str(path), found=str(error), remedy="check the path") from None

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from npucc.cli.console import CONSOLE, read_text, verb
+from npucc.cli.arguments import load_target
+from npucc.cli.console import CONSOLE, verb
 
 
 def register(app: typer.Typer) -> None:
@@ -16,14 +17,19 @@ def register(app: typer.Typer) -> None:
 
 
 def asm(
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="Assembly text ('-': stdin).")],
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Assembly text; constants are read from FILE's .safetensors.")
+    ],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Program file; default: FILE with .npu.")] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", help="Also check that this target can hold the program.")
+    ] = None,
 ) -> None:
-    """Assemble, check against the target and write."""
-    from npuisa.assembly import assemble
+    """Assemble, check and write."""
+    from npuisa.assembly import assemble_file
     from npuisa.program_file import save
 
-    program = assemble(read_text(source), str(source))
+    program = assemble_file(source, target=None if target is None else load_target(target))
     destination = output or source.with_suffix(".npu")
     save(program, destination)
     CONSOLE.text(f"{destination}: {len(program.instructions)} instructions for {program.target}")

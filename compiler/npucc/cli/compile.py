@@ -77,9 +77,7 @@ def compile(
         return
     program = compilation.emit()
     if emit == "asm":
-        from npuisa.disassembly import disassemble
-
-        _write_text(disassemble(program), output)
+        _write_assembly(program, output)
         return
     destination = output or Path(path.with_suffix(".npu").name)
     _finish(compilation, program, destination, perf_counter() - begin)
@@ -106,6 +104,15 @@ def _write_ir(compilation: Compilation, output: Path | None) -> None:
     _write_text(str(compilation.module) + "\n", output)
     if output is not None and str(output) != "-":
         save_constants(compilation.context.constants, output)
+
+
+def _write_assembly(program: Program, output: Path | None) -> None:
+    from npuisa.disassembly import disassemble, disassemble_to
+
+    if output is None or str(output) == "-":
+        CONSOLE.text(disassemble(program).rstrip("\n"))
+    else:
+        disassemble_to(program, output)
 
 
 def _write_text(text: str, output: Path | None) -> None:

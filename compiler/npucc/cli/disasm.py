@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from npucc.cli.console import CONSOLE, verb, write_text
+from npucc.cli.console import CONSOLE, verb
 
 
 def register(app: typer.Typer) -> None:
@@ -17,14 +17,14 @@ def register(app: typer.Typer) -> None:
 
 def disasm(
     program: Annotated[Path, typer.Argument(metavar="PROGRAM", help="Program file (.npu).")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file instead of stdout.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the text here, and its constants to a .safetensors file beside it.")] = None,
 ) -> None:
     """Disassemble."""
-    from npuisa.disassembly import disassemble
+    from npuisa.disassembly import disassemble, disassemble_to
     from npuisa.program_file import load
 
-    text = disassemble(load(program))
+    loaded = load(program)
     if output is None:
-        CONSOLE.text(text.rstrip("\n"))
+        CONSOLE.text(disassemble(loaded).rstrip("\n"))
     else:
-        write_text(output, text)
+        disassemble_to(loaded, output)

@@ -62,7 +62,7 @@ def profile(
     result = simulate(program, target=machine, timeline=trace is not None)
     typed = run_result(program, result, machine, seconds)
     if trace is not None:
-        write_trace_file(program, result, machine, trace)
+        write_trace_file(program, result, trace)
     if csv_file is not None:
         write_text(csv_file, layer_csv(typed))
     CONSOLE.result(typed)

@@ -80,7 +80,7 @@ def run(
 
         require_no_hazards(program, machine)
     if trace is not None:
-        write_trace_file(program, result, machine, trace)
+        write_trace_file(program, result, trace)
     if save_outputs is not None:
         from npucc.inputs import save_npz
 
