@@ -28,7 +28,7 @@ from npucc.dialects.graph import (
     SqrtOp,
     SubOp,
 )
-from npucc.passes.graph.rewriting import GraphRewriter, Rule, symbol_of
+from npucc.passes.graph.rewriting import GraphRewriter, Rule, copy_of, symbol_of
 from npucc.types import Array, element_of, is_float
 
 
@@ -162,7 +162,7 @@ def scale_into_weights(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | None:
     scaled = _combine(np.multiply, weights, scale)
     if scaled is None:
         return None
-    new = root.clone()
+    new = copy_of(root)
     new.operands = [root.operands[0], rewriter.constant(scaled, f"{symbol_of(root.operands[1])}.scaled")]
     return rewriter.insert(new, root)
 

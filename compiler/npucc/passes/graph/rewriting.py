@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from xdsl.dialects import func
 from xdsl.dialects.builtin import ModuleOp
@@ -120,6 +121,16 @@ def constant_array(value: SSAValue, constants: ConstantStore) -> Array | None:
     return array if tensor_of(array) == value.type else None
 
 
+OpT = TypeVar("OpT", bound=Operation)
+
+
+def copy_of(op: OpT) -> OpT:
+    """A copy whose result will be another tensor than the original's."""
+    new = op.clone()
+    new.attributes.pop(TENSOR, None)
+    return new
+
+
 def symbol_of(value: SSAValue) -> str:
     """Symbol of a constant, to derive the name of a changed copy from."""
     return value.owner.symbol_name if isinstance(value.owner, ConstantOp) else "constant"
@@ -128,11 +139,6 @@ def symbol_of(value: SSAValue) -> str:
 def functions_of(module: ModuleOp) -> list[func.FuncOp]:
     """The functions with a body."""
     return [op for op in module.body.block.ops if isinstance(op, func.FuncOp) and op.body.blocks]
-
-
-def has_one_use(value: SSAValue) -> bool:
-    """Whether exactly one operand is `value`."""
-    return value.has_one_use()
 
 
 def merge_equal(block: Block) -> None:
