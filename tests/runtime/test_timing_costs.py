@@ -1,0 +1,362 @@
+"""Cost formulas against the same formulas spelled out independently, and against enumeration."""
+
+from __future__ import annotations
+
+from math import ceil, log2, prod
+
+import numpy as np
+import pytest
+from handmade import Builder, edge
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from npuisa.descriptor import Space, row_major
+from npuisa.errors import NpuError
+from npuisa.instructions import (
+    DmaCopy,
+    DmaFill,
+    Engine,
+    MxConv,
+    MxDwconv,
+    MxGemm,
+    NormFn,
+    ReduceFn,
+    VDwconv,
+    VMap,
+    VNorm,
+    VReduce,
+    VWindow,
+)
+from npuisa.kernel import Kernel, MicroOp, MicroType
+from npusim.banks import access_cycles
+from npusim.cost import Cost
+from npusim.costs import (
+    channel_bytes_per_cycle,
+    dma_cycles,
+    dwconv_cycles,
+    gemm_cycles,
+    gemm_stream_cycles,
+    instruction_cost,
+    kernel_interval,
+    map_cycles,
+    missing_costs,
+    norm_cycles,
+    reduce_cycles,
+    window_cycles,
+)
+from npusim.footprint import footprint, overlap
+from npusim.timing import simulate_timing
+
+TARGET = edge()
+GEMMS = [(1, 1, 1), (32, 32, 32), (33, 31, 65), (197, 768, 64), (1, 512, 1000), (3136, 147, 64), (49, 4608, 512)]
+
+
+def test_every_instruction_has_a_cost():
+    missing = missing_costs()
+    assert not missing, f"{', '.join(missing)} has no cost: add it to runtime/npusim/costs.py"
+
+
+def scale_sim(flow: str, rows: int, cols: int, m: int, k: int, n: int) -> int:
+    """Cycles as SCALE-Sim publishes them (fold by fold, operands mapped as in its analytical model)."""
+    if flow == "ws":
+        return ceil(k / rows) * ceil(n / cols) * (2 * rows + cols + m - 2)
+    if flow == "is":
+        return ceil(k / rows) * ceil(m / cols) * (2 * rows + cols + n - 2)
+    return ceil(m / rows) * ceil(n / cols) * (rows + cols + k - 2)
+
+
+@pytest.mark.parametrize("flow", ["ws", "is", "os"])
+@pytest.mark.parametrize("rows, cols", [(32, 32), (16, 64), (128, 128)])
+def test_gemm_without_shadow_weights_is_scale_sim(flow: str, rows: int, cols: int):
+    target = edge(matrix={"rows": rows, "cols": cols, "dataflow": flow, "shadow_weights": False})
+    for m, k, n in GEMMS:
+        assert gemm_cycles(target, "f16", m, k, n) == scale_sim(flow, rows, cols, m, k, n)
+
+
+def gemm_on(target_sections: dict[str, object], m: int, k: int, n: int, dtype: str = "f16") -> int:
+    """Cycles a program with one gemm takes, from the start of the gemm to its completion."""
+    b = Builder()
+    acc = b.view(Space.ACC, (m, n), 0, "f32")
+    a, w = b.view(Space.SRAM, (m, k), 0, dtype), b.view(Space.SRAM, (k, n), 1 << 19, dtype)
+    b.emit(MxGemm(dst=acc, a=a, b=w))
+    timeline = simulate_timing(b.program(), edge(matrix=target_sections), timeline=True).timeline
+    return round(timeline[0].end - timeline[0].start)
+
+
+@pytest.mark.parametrize("m, k, n", GEMMS)
+def test_one_gemm_costs_exactly_the_closed_form(m: int, k: int, n: int):
+    assert gemm_on({"shadow_weights": False}, m, k, n) == scale_sim("ws", 32, 32, m, k, n)
+    folds = ceil(k / 32) * ceil(n / 32)
+    assert gemm_on({}, m, k, n) == 32 + folds * max(m, 32) + 62
+
+
+@pytest.mark.parametrize("dtype, pace", [("f32", 4), ("i8", 0.5), ("f16", 1)])
+def test_rates_scale_the_streamed_time(dtype: str, pace: float):
+    for m, k, n in GEMMS:
+        folds = ceil(k / 32) * ceil(n / 32)
+        assert gemm_cycles(TARGET, dtype, m, k, n) == 32 + folds * max(ceil(m * pace), 32) + 62
+
+
+def test_shadow_dataflows():
+    """Input-stationary streams n and loads R rows first; output-stationary has nothing to load."""
+    inputs = edge(matrix={"dataflow": "is"})
+    assert gemm_cycles(inputs, "f16", 100, 64, 500) == 32 + 2 * 4 * 500 + 62
+    outputs = edge(matrix={"dataflow": "os"})
+    assert gemm_cycles(outputs, "f16", 100, 64, 500) == 4 * 16 * 64 + 62
+
+
+def test_parts_account_for_the_whole():
+    cost = one_cost(gemm := (200, 100, 70))
+    m, k, n = gemm
+    assert cost.useful == pytest.approx(m * k * n / 1024)
+    assert cost.useful + cost.padding == 4 * 3 * 200
+    assert (cost.fill, cost.latency, cost.weight_load) == (32, 62, 0)
+    thin = one_cost((8, 64, 64))
+    assert thin.weight_load == 4 * (32 - 8)
+    assert thin.total == gemm_cycles(TARGET, "f16", 8, 64, 64)
+
+
+def one_cost(shape: tuple[int, int, int]) -> Cost:
+    m, k, n = shape
+    b = Builder()
+    acc, a, w = b.view(Space.ACC, (m, n), 0, "f32"), b.view(Space.SRAM, (m, k), 0), b.view(Space.SRAM, (k, n), 0)
+    return instruction_cost(MxGemm(dst=acc, a=a, b=w), b.program(), TARGET)
+
+
+def test_unsupported_type_is_an_error_with_a_remedy():
+    with pytest.raises(NpuError, match="NPU-E0421") as error:
+        gemm_cycles(TARGET, "f64", 1, 1, 1)
+    assert "bf16" in str(error.value)
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_convolution_is_a_gemm_per_group(groups: int):
+    b = Builder()
+    dst = b.view(Space.ACC, (2, 14, 14, 96), 0, "f32")
+    x, w = b.view(Space.SRAM, (2, 16, 16, 64), 0), b.view(Space.SRAM, (3, 3, 64 // groups, 96), 0)
+    cost = instruction_cost(MxConv(dst=dst, x=x, w=w, groups=groups), b.program(), TARGET)
+    m, k, n = 2 * 14 * 14, 9 * 64 // groups, 96 // groups
+    assert cost.total == 32 + groups * ceil(k / 32) * ceil(n / 32) * m + 62
+
+
+def test_depthwise_in_the_array():
+    b = Builder()
+    views = b.view(Space.ACC, (1, 8, 8, 40), 0, "f32"), b.view(Space.SRAM, (1, 10, 10, 40), 0)
+    instruction = MxDwconv(dst=views[0], x=views[1], w=b.view(Space.SRAM, (3, 3, 40), 0))
+    cost = instruction_cost(instruction, b.program(), edge(matrix={"depthwise_macs": 32}))
+    assert cost.occupancy == 64 * 40 * 9 / 32
+    with pytest.raises(NpuError, match=r"v\.dwconv"):
+        instruction_cost(instruction, b.program(), TARGET)
+
+
+SIZES = st.integers(1, 300)
+
+
+@settings(max_examples=40, deadline=None)
+@given(m=SIZES, k=SIZES, n=SIZES)
+def test_formulas_take_arrays(m: int, k: int, n: int):
+    """An array of sizes gives what each size gives alone."""
+    ms, ns = np.array([m, 2 * m, 1]), np.array([n, 1, 3 * n])
+    for formula in (gemm_cycles, gemm_stream_cycles):
+        expected = [formula(TARGET, "i8", a, k, b) for a, b in zip(ms.tolist(), ns.tolist())]
+        assert np.array_equal(formula(TARGET, "i8", ms, k, ns), expected)
+    pairs = list(zip(ms.tolist(), ns.tolist()))
+    assert np.array_equal(dma_cycles(TARGET, ms, ns), [dma_cycles(TARGET, a, b) for a, b in pairs])
+    assert np.array_equal(map_cycles(TARGET, ms, 3.0), [map_cycles(TARGET, a, 3.0) for a, _ in pairs])
+    assert np.array_equal(window_cycles(TARGET, ms, ns), [window_cycles(TARGET, a, b) for a, b in pairs])
+    assert np.array_equal(norm_cycles(TARGET, ms, ns), [norm_cycles(TARGET, a, b) for a, b in pairs])
+    for inner in (True, False):
+        expected = [reduce_cycles(TARGET, a, b, innermost=inner) for a, b in pairs]
+        assert np.array_equal(reduce_cycles(TARGET, ms, ns, innermost=inner), expected)
+
+
+# --- footprints and DMA -----------------------------------------------------------------------------------
+
+
+@st.composite
+def views(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """Small views: dims, strides (some 0, negative, overlapping), width."""
+    rank = draw(st.integers(0, 3))
+    dims = tuple(draw(st.lists(st.integers(0, 4), min_size=rank, max_size=rank)))
+    strides = tuple(draw(st.lists(st.integers(-6, 12), min_size=rank, max_size=rank)))
+    return dims, strides, draw(st.sampled_from([1, 2, 4]))
+
+
+def bytes_of(dims: tuple[int, ...], strides: tuple[int, ...], width: int) -> set[int]:
+    """Every byte of a view, one element at a time."""
+    return {
+        sum(i * s for i, s in zip(index, strides)) * width + byte
+        for index in np.ndindex(*dims)
+        for byte in range(width)
+    }
+
+
+@settings(max_examples=300, deadline=None)
+@given(view=views())
+def test_footprint_is_the_bytes_of_the_view(view: tuple[tuple[int, ...], tuple[int, ...], int]):
+    shape = footprint(*view)
+    covered = {start + byte for start in shape.starts().tolist() for byte in range(shape.run)} if shape.run else set()
+    assert covered == bytes_of(*view)
+    if covered:
+        assert (min(covered), max(covered) + 1) == (shape.low, shape.high)
+
+
+@settings(max_examples=400, deadline=None)
+@given(first=views(), second=views(), distance=st.integers(-60, 60))
+def test_overlap_is_exact(
+    first: tuple[tuple[int, ...], tuple[int, ...], int],
+    second: tuple[tuple[int, ...], tuple[int, ...], int],
+    distance: int,
+):
+    shared = bytes_of(*first) & {byte + distance for byte in bytes_of(*second)}
+    assert overlap(footprint(*first), footprint(*second), distance) == bool(shared)
+
+
+def bursts_by_counting(dims: tuple[int, ...], strides: tuple[int, ...], width: int, burst: int) -> int:
+    """Bytes of whole bursts per maximal contiguous run of a dense or sliced view, by walking its bytes."""
+    touched = sorted(bytes_of(dims, strides, width))
+    runs: list[int] = []
+    for previous, byte in zip([None, *touched], touched):
+        if previous is not None and byte == previous + 1:
+            runs[-1] += 1
+        else:
+            runs.append(1)
+    return sum(ceil(run / burst) * burst for run in runs)
+
+
+@pytest.mark.parametrize(
+    "dims, strides",
+    [((6, 40), (40, 1)), ((6, 40), (50, 1)), ((3, 4, 10), (80, 20, 1)), ((3, 4, 20), (80, 20, 1)), ((40, 6), (1, 40))],
+)
+def test_dma_pays_whole_bursts_per_contiguous_run(dims: tuple[int, ...], strides: tuple[int, ...]):
+    b = Builder()
+    src, dst = b.view(Space.DRAM, dims, 0, strides=strides), b.view(Space.SRAM, dims, 0, strides=strides)
+    cost = instruction_cost(DmaCopy(unit=Engine.DMA0, dst=dst, src=src), b.program(), TARGET)
+    moved = bursts_by_counting(dims, strides, 2, 64)
+    assert cost.dram_read == moved
+    assert cost.total == pytest.approx(100 + moved / 32)
+    assert (cost.dram_written, cost.sram_read, cost.sram_written) == (0, 0, prod(dims) * 2)
+
+
+def test_dma_channel_is_bound_by_bursts_in_flight():
+    slow = edge(dram={"latency_cycles": 500})
+    assert channel_bytes_per_cycle(TARGET) == 32
+    assert channel_bytes_per_cycle(slow) == pytest.approx(64 * 64 * 0.8 / 500)
+    assert dma_cycles(slow, 1, 6400) == pytest.approx(500 + 6400 / (64 * 64 * 0.8 / 500))
+
+
+def test_dram_to_dram_pays_both_sides_and_fill_one():
+    b = Builder()
+    far, near = b.view(Space.DRAM, (1000,), 0), b.view(Space.DRAM, (1000,), 4096)
+    both = instruction_cost(DmaCopy(unit=Engine.DMA0, dst=far, src=near), b.program(), TARGET)
+    once = instruction_cost(DmaFill(unit=Engine.DMA0, dst=far), b.program(), TARGET)
+    assert both.dram_read == both.dram_written == once.dram_written == ceil(2000 / 64) * 64
+    assert both.occupancy == 2 * once.occupancy
+
+
+def test_transposing_copy_reads_dram_in_order_and_writes_sram_by_elements():
+    """A channel moves one bank line per cycle on the SRAM side; a transposed tile has one element per line."""
+    b = Builder()
+    src = b.view(Space.DRAM, (64, 64), 0, strides=(1, 64))
+    dst = b.view(Space.SRAM, (64, 64), 0)
+    cost = instruction_cost(DmaCopy(unit=Engine.DMA0, dst=dst, src=src), b.program(), TARGET)
+    assert cost.dram_read == 64 * 64 * 2
+    assert cost.occupancy == 64 * 64
+    assert cost.bank_conflict == 64 * 64 - 64 * 64 * 2 / 32
+
+
+def test_copy_on_chip_has_no_dram_part():
+    b = Builder()
+    src, dst = b.view(Space.SRAM, (64, 64), 0), b.view(Space.SRAM, (64, 64), 8192)
+    cost = instruction_cost(DmaCopy(unit=Engine.DMA0, dst=dst, src=src), b.program(), TARGET)
+    assert (cost.total, cost.dram_bytes) == (64 * 64 * 2 / 32, 0)
+
+
+# --- banks ------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=100, deadline=None)
+@given(view=views(), lanes=st.sampled_from([1, 4, 16]), base=st.sampled_from([0, 1024]))
+def test_bank_conflicts_count_lines_per_bank(
+    view: tuple[tuple[int, ...], tuple[int, ...], int], lanes: int, base: int
+):
+    dims, strides, width = view
+    sram = edge(sram={"banks": 4, "bank_bytes": 8}).sram
+    offsets = [base + sum(i * s for i, s in zip(index, strides)) * width for index in np.ndindex(*dims)][:lanes]
+    lines = {(offset - min(offsets)) // 8 for offset in offsets}
+    busiest = max((sum(line % 4 == bank for line in lines) for bank in range(4)), default=0)
+    assert access_cycles(sram, dims, strides, width, lanes) == max(busiest, 1)
+
+
+def test_power_of_two_stride_hits_one_bank():
+    b = Builder()
+    dims = (64, 256)
+    src, dst = b.view(Space.SRAM, dims, 0, strides=(1, 256)), b.view(Space.SRAM, dims, 1 << 19)
+    cost = instruction_cost(VMap(dst=dst, kernel=0, s0=src), b.program(), TARGET)
+    plain = instruction_cost(VMap(dst=dst, kernel=0, s0=dst), b.program(), TARGET)
+    assert plain.bank_conflict == 0
+    assert cost.bank_conflict == 64 * 4 * (64 - 1)
+    assert cost.occupancy == plain.occupancy + cost.bank_conflict
+
+
+# --- vector engine ----------------------------------------------------------------------------------------
+
+
+def test_map_sums_the_intervals():
+    ops = (
+        MicroOp("const", MicroType.F32, 1),
+        MicroOp("mul", MicroType.F32, 0, (0, 1)),
+        MicroOp("exp", MicroType.F32, 0, (0,)),
+        MicroOp("div", MicroType.F32, 0, (0, 1)),
+    )
+    kernel = Kernel("k", (MicroType.F32,), ops, (2.0,))
+    assert kernel_interval(TARGET, kernel) == 1 + 4 + 4
+    wide = Kernel("k", (MicroType.F64,), (MicroOp("add", MicroType.F64, 0, (0, 0)),))
+    assert kernel_interval(TARGET, wide) == 2
+    assert map_cycles(TARGET, 1000, 9) == ceil(1000 / 64) * 9 + 8
+    assert map_cycles(TARGET, 1000, 9, output_stage=True) == ceil(1000 / 32) * 9 + 8
+
+
+def test_moving_64_bit_elements_runs_at_half_rate():
+    b = Builder()
+    dst, src = b.view(Space.SRAM, (1000,), 0, "i64"), b.view(Space.SRAM, (1000,), 8000, "i64")
+    assert instruction_cost(VMap(dst=dst, kernel=0, s0=src), b.program(), TARGET).total == 2 * ceil(1000 / 64) + 8
+
+
+@pytest.mark.parametrize("rows, length", [(1, 1000), (100, 1000), (4096, 7)])
+def test_reduction_takes_the_better_lane_mapping(rows: int, length: int):
+    b = Builder()
+    src, dst = b.view(Space.SRAM, (rows, length), 0), b.view(Space.SRAM, (rows, 1), 1 << 19)
+    cost = instruction_cost(VReduce(dst=dst, src=src, fn=ReduceFn.SUM, axes=2), b.program(), TARGET)
+    along = rows * (ceil(length / 64) + log2(64))
+    conflicts = access_cycles(TARGET.sram, (rows,), (length,), 2, 64)
+    across = ceil(rows / 64) * length * max(1, conflicts)
+    assert cost.total == min(along, across) + 8
+
+
+def test_reduction_over_outer_axes_needs_no_tree():
+    b = Builder()
+    src, dst = b.view(Space.SRAM, (1, 49, 512), 0), b.view(Space.SRAM, (1, 1, 512), 1 << 19)
+    cost = instruction_cost(VReduce(dst=dst, src=src, fn=ReduceFn.SUM, axes=3), b.program(), TARGET)
+    assert cost.total == 49 * 512 / 64 + 8
+
+
+def test_softmax_makes_three_passes():
+    b = Builder()
+    src, dst = b.view(Space.SRAM, (12, 1000), 0), b.view(Space.SRAM, (12, 1000), 1 << 19)
+    cost = instruction_cost(VNorm(dst=dst, src=src, fn=NormFn.SOFTMAX), b.program(), TARGET)
+    assert cost.total == 12 * (16 * (1 + 1 + 4 + 1 + 1) + 2 * 6 + 4) + 8
+
+
+def test_windows_cost_a_step_per_position():
+    b = Builder()
+    src, dst = b.view(Space.SRAM, (1, 16, 16, 64), 0), b.view(Space.SRAM, (1, 8, 8, 64), 1 << 19)
+    window = VWindow(dst=dst, src=src, fn=ReduceFn.MAX, axis_a=1, size_a=3, axis_b=2, size_b=3)
+    assert instruction_cost(window, b.program(), TARGET).total == 64 * 9 + 8
+    weights = b.view(Space.SRAM, (3, 3, 64), 0)
+    depthwise = instruction_cost(VDwconv(dst=dst, x=src, w=weights), b.program(), TARGET)
+    assert depthwise.total == dwconv_cycles(TARGET, 64 * 64, 9) == 64 * 9 + 8
+
+
+def test_row_major_strides_have_no_conflict():
+    for dims in [(7, 64), (3, 5, 32), (1000,)]:
+        assert access_cycles(TARGET.sram, dims, row_major(dims), 2, 64) == 1
