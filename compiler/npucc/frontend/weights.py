@@ -20,23 +20,30 @@ RESIDUAL_GAIN = 0.3
 
 
 def seeded_weights(model: ModelProto, seed: int) -> ModelProto:
-    """A copy of `model` in which every tensor made by `ConstantOfShape` is an initializer of seeded random values.
+    """A copy of `model` whose weights are seeded random initializers, in place of tensors made by `ConstantOfShape`.
 
-    The distribution of each follows from the op that reads it. Equal seeds give equal weights.
+    Float initializers are redrawn too: the light models kept small real ones (batch statistics), which do not fit
+    random filters. The distribution of each weight follows from the op that reads it. Equal seeds give equal weights.
     """
     result = ModelProto()
     result.CopyFrom(model)
     graph = result.graph
     fillers = {node.output[0]: node for node in graph.node if node.op_type == "ConstantOfShape"}
     shapes = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    floats = [name for name, array in shapes.items() if array.dtype == np.float32 and array.ndim]
     readers = _readers(graph)
+    producers = {name: node.op_type for node in graph.node for name in node.output}
     rng = np.random.default_rng(seed)
+    for tensor in graph.initializer:
+        if tensor.name in floats:
+            values = _draw(rng, tuple(tensor.dims), *_role(readers, producers, tensor.name))
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     replaced: set[str] = set()
     for name, filler in fillers.items():
         if filler.input[0] not in shapes:
             continue
         shape = tuple(int(size) for size in shapes[filler.input[0]])
-        values = _draw(rng, shape, *_role(readers, name))
+        values = _draw(rng, shape, *_role(readers, producers, name))
         graph.initializer.append(numpy_helper.from_array(values, name))
         replaced.add(name)
     kept = [node for node in graph.node if node.op_type != "ConstantOfShape" or node.output[0] not in replaced]
@@ -64,8 +71,13 @@ def _readers(graph: onnx.GraphProto) -> dict[str, list[tuple[NodeProto, int]]]:
     return readers
 
 
-def _role(readers: dict[str, list[tuple[NodeProto, int]]], name: str) -> tuple[str, float]:
-    """(role, gain) of a weight: by the first reader that computes with it."""
+def _role(
+    readers: dict[str, list[tuple[NodeProto, int]]], producers: dict[str, str], name: str
+) -> tuple[str, float]:
+    """(role, gain) of a weight: by the first reader that computes with it.
+
+    He's factor 2 makes up for a Relu before the product; without one the gain takes it back.
+    """
     entries = readers.get(name, [])
     while entries and entries[0][0].op_type in _PASSING and entries[0][1] == 0:
         entries = readers.get(entries[0][0].output[0], [])
@@ -74,7 +86,8 @@ def _role(readers: dict[str, list[tuple[NodeProto, int]]], name: str) -> tuple[s
     node, index = entries[0]
     match node.op_type, index:
         case ("Conv", 1):
-            return "filters", 1.0
+            linear = producers.get(node.input[0]) == "BatchNormalization"
+            return "filters", math.sqrt(0.5) if linear else 1.0
         case ("Gemm", 1):
             transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
             return "rows" if transposed else "columns", 1.0
@@ -95,9 +108,9 @@ def _draw(rng: np.random.Generator, shape: tuple[int, ...], role: str, gain: flo
     """f32 values; He scaling (variance 2 / fan-in) for weights of products."""
     match role:
         case "filters":
-            return _normal(rng, shape, math.sqrt(2.0 / math.prod(shape[1:])))
+            return _normal(rng, shape, gain * math.sqrt(2.0 / math.prod(shape[1:])))
         case "rows":
-            return _normal(rng, shape, math.sqrt(2.0 / shape[1]))
+            return _normal(rng, shape, math.sqrt(2.0 / shape[-1]))
         case "columns":
             return _normal(rng, shape, math.sqrt(2.0 / shape[-2]))
         case "scale":
