@@ -4,8 +4,8 @@
 
 Data: scikit-learn's digits (1,797 images of 8 x 8 pixels, values 0..16; UCI Optical Recognition of Handwritten
 Digits, test part). The split is fixed: 1,437 training and 360 test images, shuffled with seed 0, stratified by class.
-Network: conv 3x3x16, relu, conv 3x3x32, relu, max-pool 2, dense 64, relu, dense 10, softmax. NumPy only: forward, backward and Adam
-are written out below, so that the result needs no training framework. Seeded; one thread; about a minute.
+Network: conv 3x3x16, relu, conv 3x3x32, relu, max-pool 2, dense 64, relu, dense 10, softmax. NumPy only: forward,
+backward and Adam are written out below, so that no training framework is needed. Seeded; about ten seconds.
 """
 
 from __future__ import annotations
@@ -185,9 +185,7 @@ def main() -> None:
     """Train, export, check and write `digits.onnx` and `digits_test.npz`."""
     images, labels = load_digits(return_X_y=True)
     images = images.reshape(-1, 8, 8).astype(np.uint8)
-    x_train, x_test, y_train, y_test = train_test_split(
-        images, labels, test_size=360, random_state=0, stratify=labels
-    )
+    x_train, x_test, y_train, y_test = train_test_split(images, labels, test_size=360, random_state=0, stratify=labels)
     parameters = train((x_train[:, None] / PIXEL_MAX).astype(np.float32), y_train)
     model = to_onnx(parameters)
     DATA.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,10 @@
 """Compile ONNX models to NPU programs, run them on the simulator and compare them with onnxruntime.
 
-    import npucc
-    target = npucc.Target.load("edge-4t")
-    program = npucc.compile("model.onnx", target, npucc.Options(opt_level=2))
-    result = npucc.simulate(program, {"x": x})
-    npucc.validate("model.onnx", target)
+import npucc
+target = npucc.Target.load("edge-4t")
+program = npucc.compile("model.onnx", target, npucc.Options(opt_level=2))
+result = npucc.simulate(program, {"x": x})
+npucc.validate("model.onnx", target)
 """
 
 from __future__ import annotations

@@ -67,6 +67,7 @@ def bisect(
     options: Options,
     *,
     inputs: Mapping[str, Array] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
     seed: int = 0,
     advance: Progress = lambda: None,
 ) -> BisectResult:
@@ -76,7 +77,8 @@ def bisect(
     The tile interpreter has no addresses: a fault of memory planning or of synchronisation shows only when the
     program runs, and is then booked on the npu level.
     """
-    shapes = None if inputs is None else {name: tuple(array.shape) for name, array in inputs.items()}
+    if inputs is not None:
+        shapes = {name: tuple(array.shape) for name, array in inputs.items()}
     compilation = start(model, target, options, shapes)
     values = dict(inputs) if inputs is not None else seeded_inputs(graph_inputs(compilation.module), seed)
     tolerance = default_tolerance(compilation.metadata["precision"])

@@ -26,9 +26,7 @@ def cycle_result(program: Program, timing: TimingResult, target: Target) -> Cycl
         },
         critical_engine=timing.critical_engine,
         lost_cycles=timing.lost_cycles(),
-        dram_bytes=DramBytes(
-            read=timing.dram_read, written=timing.dram_written, compulsory=limits.compulsory_bytes
-        ),
+        dram_bytes=DramBytes(read=timing.dram_read, written=timing.dram_written, compulsory=limits.compulsory_bytes),
         sram_peak_bytes=int(program.metadata.get("sram_peak_bytes", "0")),
         instructions=timing.executed,
         layers=[

@@ -30,9 +30,7 @@ def demo_images() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         return data["images"][:, None].astype(np.float32), data["labels"]
 
 
-def run_demo(
-    target: Target, options: Options, batch: int, advance: Callable[[], None] = lambda: None
-) -> DemoResult:
+def run_demo(target: Target, options: Options, batch: int, advance: Callable[[], None] = lambda: None) -> DemoResult:
     """Classify all test images, `batch` at a time, on the simulator and in onnxruntime."""
     images, labels = demo_images()
     begin = perf_counter()

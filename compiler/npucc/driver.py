@@ -87,7 +87,7 @@ def make_context(target: Target | None = None, constants: ConstantStore | None =
 
 
 def model_precision(module: ModuleOp) -> str:
-    """The floating type that the model computes in: that of its first contraction, else of any float tensor, else `int`."""
+    """The floating type of the first contraction, else of any float tensor, else `int`."""
     found = ""
     for op in module.walk():
         names = [element_name(v.type.element_type) for v in op.operands if isinstance(v.type, TensorType)]

@@ -35,28 +35,33 @@ def _narrower_type(run: RunResult, target: Target) -> str:
     if not faster or run.precision != "f32":
         return ""
     best = max(faster, key=lambda d: faster[d])
-    return f"--precision {best}: {target.name} computes {faster[best] / now:g} x as many {best} MACs per cycle as f32, and moves half the bytes"
+    gain = faster[best] / now
+    return f"--precision {best}: {gain:g} x the MACs per cycle of f32 on {target.name}, and half the bytes"
 
 
 def _memory_traffic(run: RunResult, target: Target) -> str:
     moved, compulsory = run.dram_bytes.read + run.dram_bytes.written, run.dram_bytes.compulsory
     if not compulsory or moved < 1.5 * compulsory:
         return ""
-    return f"{moved / compulsory:.1f} x the compulsory DRAM bytes are moved: more SRAM (now {target.sram.bytes:,} B) or a longer schedule search (-O3)"
+    size = f"{target.sram.bytes:,} B"
+    return f"{moved / compulsory:.1f} x the compulsory DRAM bytes: more SRAM (now {size}) or a wider search (-O3)"
 
 
 def _bandwidth(run: RunResult, target: Target) -> str:
     share = _share(run, "dram_bandwidth", "wait_dma0", "wait_dma1", "wait_dma2", "wait_dma3")
     if share < NOTICEABLE:
         return ""
-    return f"{run.critical_engine} loses {share:.0%} of the cycles waiting for data: more DRAM bandwidth (now {target.dram.bandwidth_gbs:g} GB/s), or narrower weights"
+    now = f"{target.dram.bandwidth_gbs:g} GB/s"
+    return (
+        f"{run.critical_engine} waits for data {share:.0%} of the time: more DRAM bandwidth (now {now}), narrower types"
+    )
 
 
 def _latency(run: RunResult, target: Target) -> str:
     share = _share(run, "dram_latency", "fill_drain")
     if share < NOTICEABLE:
         return ""
-    return f"{share:.0%} of the cycles fill and drain pipelines or wait out latency: a larger batch (--dim) gives longer instructions"
+    return f"{share:.0%} of the cycles are latency, fill and drain: a larger batch (--dim) gives longer instructions"
 
 
 def _padding(run: RunResult, target: Target) -> str:
@@ -64,13 +69,15 @@ def _padding(run: RunResult, target: Target) -> str:
     if share < NOTICEABLE:
         return ""
     array = f"{target.matrix.rows} x {target.matrix.cols}"
-    return f"{share:.0%} of the cycles of {run.critical_engine} are padding: sizes are no multiples of the {array} array or of the lanes"
+    engine = run.critical_engine
+    return f"{share:.0%} of the cycles of {engine} are padding: sizes do not fill the {array} array or the lanes"
 
 
 def _vector_bound(run: RunResult, target: Target) -> str:
     if run.critical_engine != "vx":
         return ""
-    return f"the vector engine is the busiest: more lanes (now {target.vector.lanes}) or an array with a depthwise mode would help"
+    lanes = target.vector.lanes
+    return f"the vector engine is the busiest: more lanes (now {lanes}) or an array with a depthwise mode would help"
 
 
 _RULES: tuple[Callable[[RunResult, Target], str], ...] = (

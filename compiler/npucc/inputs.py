@@ -23,7 +23,7 @@ MAX_NPZ_BYTES = 512 * 2**20
 
 
 def load_npz(path: Path, names: Sequence[str] | None = None) -> dict[str, Array]:
-    """Arrays of an `.npz` file (only `names`, if given). Headers are checked before any data is read; nothing is unpickled."""
+    """Arrays of an `.npz` file (only `names`, if given). Headers are checked first; nothing is unpickled."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if info.filename.endswith(".npy")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,11 +25,13 @@ IR_SUFFIX = ".mlir"
 CONSTANTS_SUFFIX = ".safetensors"
 
 
-def start_from(path: Path, target: Target, options: Options) -> tuple[Compilation, list[Step]]:
-    """A compilation that starts from an ONNX model, or from IR text at the end of a level, and the passes that are left."""
+def start_from(
+    path: Path, target: Target, options: Options, shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> tuple[Compilation, list[Step]]:
+    """A compilation from an ONNX model, or from IR text at the end of a level, and the passes that are left."""
     steps = pipeline(options)
     if path.suffix != IR_SUFFIX:
-        return start(path, target, options), steps
+        return start(path, target, options, shapes), steps
     context = make_context(target, load_constants(path))
     module = parse_ir(_read(path), context, str(path))
     levels = list(Level)
@@ -45,7 +48,9 @@ def parse_ir(text: str, context: NpuContext, where: str) -> ModuleOp:
         place = f"{where}:{_line_and_column(text, error.span.start)}"
         raise NpuError(BAD_IR, "syntax error", where=place, found=error.msg, remedy="mend the text") from None
     except VerifyException as error:
-        raise NpuError(BAD_IR, "the IR breaks a rule", where=where, found=str(error)[:800], remedy="mend the text") from None
+        raise NpuError(
+            BAD_IR, "the IR breaks a rule", where=where, found=str(error)[:800], remedy="mend the text"
+        ) from None
     return module
 
 

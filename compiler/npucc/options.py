@@ -16,8 +16,8 @@ class Options:
 
     `opt_level` 0: no fusion, no residency; 1: fusion; 2: fusion, search of the schedule and residency; 3: a wider
     search. `precision`: floating type of the computation, "" as the model says. `dims`: sizes of symbolic
-    dimensions. `time_limit`: seconds after which the search takes the best schedule found so far. `added_passes`: pairs (A, spec);
-    the pass `spec` (as `npucc opt -p` takes it) runs after pass A of the pipeline.
+    dimensions. `time_limit`: seconds after which the search takes the best schedule found so far. `added_passes`:
+    pairs (A, spec); the pass `spec` (as `npucc opt -p` takes it) runs after pass A of the pipeline.
     """
 
     opt_level: int = 2
@@ -34,4 +34,6 @@ class Options:
             raise NpuError(USAGE, "no such precision", found=self.precision, remedy=f"use one of {known}")
         for name, size in self.dims.items():
             if size < 1:
-                raise NpuError(USAGE, f"dimension {name} must be at least 1", found=str(size), remedy="give a size >= 1")
+                raise NpuError(
+                    USAGE, f"dimension {name} must be at least 1", found=str(size), remedy="give a size >= 1"
+                )

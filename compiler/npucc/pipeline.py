@@ -1,14 +1,14 @@
 """The way from the imported model to instructions: one list of passes, read from top to bottom.
 
-Each pass is named as `npucc opt -p` names it, with its options. At the end of a level the module must verify and hold only
-the dialects of that level; inside a level a pass may rely on what the docstring of the pass before promises.
+Each pass is named as `npucc opt -p` names it, with its options. At the end of a level the module must verify and
+hold only the dialects of that level; inside a level a pass may rely on what the docstring of the pass before promises.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from time import perf_counter
 
 from npuisa.errors import ExitCode, NpuError, error_code
@@ -20,10 +20,10 @@ from npucc.context import NpuContext
 from npucc.options import Options
 from npucc.passes.registry import make_pass
 
-BAD_PASS_POSITION = error_code("NPU-E0020", ExitCode.USAGE, "An added pass names a place that the pipeline does not have")
+BAD_PASS_POSITION = error_code("NPU-E0020", ExitCode.USAGE, "An added pass names no pass of the pipeline")
 
 
-class Level(str, Enum):
+class Level(StrEnum):
     """Levels of the IR, top to bottom."""
 
     GRAPH = "graph"
@@ -70,7 +70,6 @@ def pipeline(options: Options) -> list[Step]:
         # Groups (one root with its element-wise epilogue), every concatenation writable in place, a schedule on each.
         Step(graph, f"graph-fuse{{epilogues={str(fused).lower()}}}"),
         Step(graph, "graph-insert-copies"),
-        Step(graph, "graph-insert-copies"),
         Step(graph, f"graph-schedule{{effort={options.opt_level} residency={str(searched).lower()}{limit}}}"),
         # Tile: loops, buffers in memory spaces, copies and tile computations.
         Step(tile, "convert-graph-to-tile"),
@@ -98,7 +97,9 @@ def _with_added(steps: list[Step], options: Options) -> list[Step]:
 Observer = Callable[[Step, ModuleOp], None]
 
 
-def run_steps(module: ModuleOp, context: NpuContext, steps: list[Step], observe: Observer | None = None) -> dict[str, float]:
+def run_steps(
+    module: ModuleOp, context: NpuContext, steps: list[Step], observe: Observer | None = None
+) -> dict[str, float]:
     """Run passes on `module` in place; returns wall-clock seconds per pass (summed over its runs).
 
     `observe` sees the module after each pass. Where a level ends (or the list does), the module is verified

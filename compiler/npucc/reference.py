@@ -45,7 +45,8 @@ def run_session(session: ort.InferenceSession, inputs: Mapping[str, Array]) -> d
         values = session.run(names, dict(inputs))
     except Exception as error:  # see session_for
         raise _refused("run", error) from None
-    return {name: np.asarray(value) for name, value in zip(names, cast("list[Array]", values))}
+    # Copies: the arrays that onnxruntime returns may lie in memory of the session, which the caller may drop.
+    return {name: np.array(value) for name, value in zip(names, cast("list[Array]", values))}
 
 
 def _refused(where: str, error: Exception) -> NpuError:

@@ -26,9 +26,9 @@ class TensorResult(_Result):
     dtype: str
     max_abs_err: float | None = None
     max_rel_err: float | None = None
-    sqnr_db: float | None = Field(None, description="10 log10(sum ref^2 / sum (x - ref)^2); absent when exact")
-    mismatches: int | None = Field(None, description="elements outside the tolerance")
-    same_best_class: bool | None = Field(None, description="for class scores: the reference's best class wins")
+    sqnr_db: float | None = Field(default=None, description="10 log10(sum ref^2 / sum (x - ref)^2); absent when exact")
+    mismatches: int | None = Field(default=None, description="elements outside the tolerance")
+    same_best_class: bool | None = Field(default=None, description="for class scores: the reference's best class wins")
     passed: bool | None = None
 
 
@@ -65,7 +65,7 @@ class CycleResult(_Result):
     """What the cycle model says about one run."""
 
     cycles: int
-    bound_cycles: int = Field(description="greater of compute at peak rate and compulsory DRAM traffic at peak bandwidth")
+    bound_cycles: int = Field(description="greater of MACs at peak rate and compulsory DRAM bytes at peak bandwidth")
     bound_by: str
     macs: int = Field(description="multiply-accumulates of the matrix engine, padding zeros included")
     efficiency: float = Field(description="bound_cycles / cycles")
@@ -98,7 +98,7 @@ class ValidateResult(RunResult):
     passed: bool
     tolerance: str
     tensors: list[TensorResult] = Field(default_factory=list[TensorResult], description="with per_layer: every tensor")
-    first_mismatch: str | None = Field(None, description="with per_layer: first ONNX tensor that differs")
+    first_mismatch: str | None = Field(default=None, description="with per_layer: first ONNX tensor that differs")
 
 
 class CompileResult(_Result):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xdsl.dialects.builtin import MemRefType, ModuleOp
+from xdsl.dialects.builtin import ModuleOp
 
 from npucc.dialects.tile import AllocOp, MemorySpace, PoolOp, memref_bytes, space_of
 
@@ -14,7 +14,6 @@ def sram_extent(module: ModuleOp) -> int:
         if isinstance(op, PoolOp) and op.space.data is MemorySpace.SRAM and op.address is not None:
             highest = max(highest, op.address.value.data + op.bytes)
         if isinstance(op, AllocOp) and op.address is not None:
-            type_ = op.result.type
-            if isinstance(type_, MemRefType) and space_of(type_) is MemorySpace.SRAM:
-                highest = max(highest, op.address.value.data + memref_bytes(type_))
+            if space_of(op.result.type) is MemorySpace.SRAM:
+                highest = max(highest, op.address.value.data + memref_bytes(op.result.type))
     return highest

@@ -16,8 +16,10 @@ from npucc.context import NpuContext
 PASS_REFUSED = error_code("NPU-E0812", ExitCode.BAD_INPUT, "A pass cannot be applied to this IR")
 
 
-def apply_passes(module: ModuleOp, context: NpuContext, passes: Iterable[ModulePass], *, verify_each: bool = False) -> None:
-    """Apply in order and verify at the end (or after each). A module that does not verify afterwards is a bug of the pass."""
+def apply_passes(
+    module: ModuleOp, context: NpuContext, passes: Iterable[ModulePass], *, verify_each: bool = False
+) -> None:
+    """Apply in order and verify at the end (or after each); a module that then does not verify is a bug of the pass."""
     for made in passes:
         try:
             made.apply(context, module)

@@ -30,6 +30,7 @@ def validate(
     options: Options | None = None,
     *,
     inputs: Mapping[str, Array] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
     seed: int = 0,
     rtol: float | None = None,
     atol: float | None = None,
@@ -42,7 +43,8 @@ def validate(
     """
     target, options = target or Target.load("edge-4t"), options or Options()
     source = with_all_tensors(model) if per_layer else model
-    shapes = None if inputs is None else {name: tuple(array.shape) for name, array in inputs.items()}
+    if inputs is not None:
+        shapes = {name: tuple(array.shape) for name, array in inputs.items()}
     begin = perf_counter()
     program = compile(source, target, options, shapes=shapes)
     compile_seconds = perf_counter() - begin
@@ -144,5 +146,3 @@ def _split(model: ModelSource, compared: list[TensorResult]) -> tuple[list[Tenso
     position = {name: i for i, node in enumerate(proto.graph.node) for name in node.output}
     ordered = sorted(compared, key=lambda tensor: position.get(tensor.name, -1))
     return [tensor for tensor in compared if tensor.name in own], ordered
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,18 +10,35 @@ import typer
 from npuisa.errors import USAGE, NpuError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from npuisa.target import Target
 
     from npucc.options import Options
+    from npucc.results import Array
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="ONNX file, or the name of a model that `npucc models list` shows.")]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="ONNX file, digits, or a name that `npucc models list` shows.")
+]
 TargetName = Annotated[str, typer.Option("--target", "-t", help="Target name, or a TOML file.")]
-OptLevel = Annotated[int, typer.Option("--opt-level", "-O", min=0, max=3, help="0 plain, 1 fusion, 2 searched schedules, 3 wider search.")]
+OptLevel = Annotated[
+    int,
+    typer.Option("--opt-level", "-O", min=0, max=3, help="0 plain, 1 fusion, 2 searched schedules, 3 wider search."),
+]
 Precision = Annotated[str, typer.Option("--precision", help="f32, f16 or bf16; default: as the model says.")]
-Dims = Annotated[list[str], typer.Option("--dim", metavar="NAME=SIZE", help="Size of a symbolic dimension; repeatable.")]
-TimeLimit = Annotated[float | None, typer.Option("--time-limit", min=0.0, metavar="SECONDS", help="Limit of the schedule search.")]
-AddPass = Annotated[list[str], typer.Option("--add-pass", metavar="AFTER:PASS", help="Run PASS after pass AFTER of the pipeline; repeatable.")]
-Inputs = Annotated[Path | None, typer.Option("--inputs", help=".npz with the inputs, by ONNX name; default: seeded random values.")]
+Dims = Annotated[
+    list[str], typer.Option("--dim", metavar="NAME=SIZE", help="Size of a symbolic dimension; repeatable.")
+]
+TimeLimit = Annotated[
+    float | None, typer.Option("--time-limit", min=0.0, metavar="SECONDS", help="Limit of the schedule search.")
+]
+AddPass = Annotated[
+    list[str],
+    typer.Option("--add-pass", metavar="AFTER:PASS", help="Run PASS after pass AFTER of the pipeline; repeatable."),
+]
+Inputs = Annotated[
+    Path | None, typer.Option("--inputs", help=".npz with the inputs, by ONNX name; default: seeded random values.")
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the random inputs.")]
 
 DEFAULT_TARGET = "edge-4t"
@@ -61,11 +79,34 @@ def _split(text: str, separator: str, flag: str) -> tuple[str, str]:
     return left, right
 
 
-def resolve_model(name: str) -> Path:
-    """The file that MODEL names: a path, or a model of the catalogue that has been fetched."""
+@dataclass(frozen=True)
+class ModelFile:
+    """A model's file; `shapes` are input shapes that suit a published model whose dims are symbolic."""
+
+    path: Path
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
+
+
+def resolve_model(name: str) -> ModelFile:
+    """What MODEL names: a file, `digits` (ships with npucc), or a published model, which is fetched once."""
     path = Path(name)
     if path.suffix or path.exists():
-        return path
-    from npucc.models import model_path
+        return ModelFile(path)
+    if name == "digits":
+        from importlib import resources
 
-    return model_path(name)
+        file = Path(str(resources.files("npucc").joinpath("data", "digits.onnx")))
+        return ModelFile(file, {"image": (1, 1, 8, 8)})
+    from npucc.frontend.models import fetch_model, published_model
+
+    shapes = {key: tuple(shape) for key, shape in published_model(name).run_inputs.items()}
+    return ModelFile(fetch_model(name), shapes)
+
+
+def input_shapes(
+    model: ModelFile, given: Mapping[str, Array] | None, options: Options
+) -> dict[str, tuple[int, ...]] | None:
+    """Shapes that fix symbolic dims: of the given inputs, else (without `--dim`) those that suit the model."""
+    if given is not None:
+        return {name: tuple(array.shape) for name, array in given.items()}
+    return None if options.dims or not model.shapes else model.shapes

@@ -20,7 +20,9 @@ def asm(
     source: Annotated[
         Path, typer.Argument(metavar="FILE", help="Assembly text; constants are read from FILE's .safetensors.")
     ],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Program file; default: FILE with .npu.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Program file; default: FILE with .npu.")
+    ] = None,
     target: Annotated[
         str | None, typer.Option("--target", "-t", help="Also check that this target can hold the program.")
     ] = None,

@@ -10,8 +10,9 @@ from npucc.cli.arguments import (
     Dims,
     Model,
     TargetName,
+    input_shapes,
     load_target,
-    parse_dims,
+    make_options,
     resolve_model,
 )
 from npucc.cli.console import CONSOLE, verb
@@ -19,7 +20,9 @@ from npucc.cli.console import CONSOLE, verb
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("check", help="Say for every node whether it runs on the NPU, and if not, why and what to do.")(verb(check))
+    app.command("check", help="Say for every node whether it runs on the NPU, and if not, why and what to do.")(
+        verb(check)
+    )
 
 
 def check(
@@ -31,10 +34,10 @@ def check(
     from npucc.frontend import check_model
     from npucc.results import CheckResult
 
-    path, machine = resolve_model(model), load_target(target)
-    nodes = check_model(path, machine, dims=parse_dims(dim))
+    file, machine, options = resolve_model(model), load_target(target), make_options(2, "", dim)
+    nodes = check_model(file.path, machine, dims=options.dims, input_shapes=input_shapes(file, None, options))
     supported = all(node.where != "unsupported" for node in nodes)
-    result = CheckResult(model=path.stem, target=machine.name, supported=supported, nodes=nodes)
+    result = CheckResult(model=file.path.stem, target=machine.name, supported=supported, nodes=nodes)
     CONSOLE.result(result)
     rows = [(node.name, node.op, node.where) for node in result.nodes]
     CONSOLE.table(("node", "op", "runs on"), rows)

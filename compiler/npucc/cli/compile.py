@@ -18,6 +18,7 @@ from npucc.cli.arguments import (
     Precision,
     TargetName,
     TimeLimit,
+    input_shapes,
     load_target,
     make_options,
     resolve_model,
@@ -43,7 +44,9 @@ Output = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("compile", help="Compile an ONNX model (or the text of a level, .mlir) to a program file.")(verb(compile))
+    app.command("compile", help="Compile an ONNX model (or the text of a level, .mlir) to a program file.")(
+        verb(compile)
+    )
 
 
 def compile(
@@ -65,9 +68,9 @@ def compile(
     if emit not in EMITS:
         raise NpuError(USAGE, "no such thing to emit", found=emit, remedy="one of " + ", ".join(EMITS))
     begin = perf_counter()
-    path = resolve_model(model)
+    file = resolve_model(model)
     options = make_options(opt_level, precision, dim, time_limit, add_pass)
-    compilation, steps = start_from(path, load_target(target), options)
+    compilation, steps = start_from(file.path, load_target(target), options, input_shapes(file, None, options))
     last = Level(emit) if emit in ("graph", "tile", "npu") else Level.NPU
     levels = list(Level)
     chosen = [step for step in steps if levels.index(step.level) <= levels.index(last)]
@@ -79,7 +82,7 @@ def compile(
     if emit == "asm":
         _write_assembly(program, output)
         return
-    destination = output or Path(path.with_suffix(".npu").name)
+    destination = output or Path(file.path.with_suffix(".npu").name)
     _finish(compilation, program, destination, perf_counter() - begin)
 
 
@@ -129,7 +132,8 @@ def _finish(compilation: Compilation, program: Program, destination: Path, secon
     result = _result(compilation, program, destination, seconds)
     CONSOLE.result(result)
     CONSOLE.text(f"{destination}: {result.instructions} instructions for {result.target}, {result.precision}")
-    CONSOLE.text(f"constants {result.constant_bytes:,} B, DRAM scratch {result.scratch_bytes:,} B, SRAM {result.sram_peak_bytes:,} B")
+    sizes = {"constants": result.constant_bytes, "DRAM scratch": result.scratch_bytes, "SRAM": result.sram_peak_bytes}
+    CONSOLE.text(", ".join(f"{name} {size:,} B" for name, size in sizes.items()))
     slowest = sorted(result.pass_seconds.items(), key=lambda item: -item[1])[:3]
     passes = ", ".join(f"{name} {spent:.2f} s" for name, spent in slowest)
     CONSOLE.text(f"compiled in {seconds:.2f} s ({passes})")

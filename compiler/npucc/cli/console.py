@@ -6,7 +6,7 @@ import functools
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,8 @@ T = TypeVar("T")
 LOG = logging.getLogger("npucc")
 
 Json = Annotated[
-    str | None, typer.Option("--json", metavar="FILE", help="Write the typed result to FILE ('-': stdout, instead of text).")
+    str | None,
+    typer.Option("--json", metavar="FILE", help="Write the typed result to FILE ('-': stdout, instead of text)."),
 ]
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say what is done; -vv more.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")]
@@ -58,7 +59,7 @@ class Console:
         write_text(Path(self.json_file), text)
 
     @contextmanager
-    def progress_bar(self, what: str, total: int) -> Iterator[Callable[[], None]]:
+    def progress_bar(self, what: str, total: int) -> Generator[Callable[[], None]]:
         """A progress bar on stderr if that is a terminal; yields the function that advances it by one."""
         if not self.progress or not sys.stderr.isatty():
             yield lambda: None
@@ -77,7 +78,12 @@ CONSOLE = Console()
 def verb(function: Callable[..., None]) -> Callable[..., None]:
     """Give a verb the flags that every verb has: --json, -v, -q, --no-progress."""
     signature = inspect.signature(function, eval_str=True)
-    common = {"json": (Json, None), "verbose": (Verbose, 0), "quiet": (Quiet, False), "no_progress": (NoProgress, False)}
+    common = {
+        "json": (Json, None),
+        "verbose": (Verbose, 0),
+        "quiet": (Quiet, False),
+        "no_progress": (NoProgress, False),
+    }
 
     @functools.wraps(function)
     def run(**arguments: Any) -> None:

@@ -15,6 +15,7 @@ from npucc.cli.arguments import (
     Precision,
     Seed,
     TargetName,
+    input_shapes,
     load_target,
     make_options,
     resolve_model,
@@ -25,7 +26,9 @@ from npucc.cli.console import CONSOLE, verb
 def register(app: typer.Typer) -> None:
     """Add the verb and its subcommands."""
     group = typer.Typer(help="Find the cause of a wrong result.", no_args_is_help=True)
-    group.command("bisect", help="Run every level after every pass; name the first pass whose result is wrong.")(verb(bisect))
+    group.command("bisect", help="Run every level after every pass; name the first pass whose result is wrong.")(
+        verb(bisect)
+    )
     app.add_typer(group, name="debug")
 
 
@@ -45,10 +48,17 @@ def bisect(
     from npucc.pipeline import pipeline
 
     options = make_options(opt_level, precision, dim, added=add_pass)
+    file = resolve_model(model)
     given = load_npz(inputs) if inputs is not None else None
     with CONSOLE.progress_bar("bisecting", len(pipeline(options)) + 1) as advance:
         result = find_guilty_pass(
-            resolve_model(model), load_target(target), options, inputs=given, seed=seed, advance=advance
+            file.path,
+            load_target(target),
+            options,
+            inputs=given,
+            shapes=input_shapes(file, given, options),
+            seed=seed,
+            advance=advance,
         )
     CONSOLE.result(result)
     rows = [

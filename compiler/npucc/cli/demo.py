@@ -15,7 +15,9 @@ IMAGES = 360
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("demo", help="Compile a digits classifier, run its test images on the NPU, show the cycles.")(verb(demo))
+    app.command("demo", help="Compile a digits classifier, run its test images on the NPU, show the cycles.")(
+        verb(demo)
+    )
 
 
 def demo(
@@ -36,8 +38,8 @@ def demo(
         f"digits classifier (conv, conv, pool, dense, dense, softmax) on {machine.name}: {machine.description}"
     )
     CONSOLE.text(
-        f"{result.images} test images: {result.accuracy_npu:.2%} right on the NPU, {result.accuracy_onnxruntime:.2%} in "
-        f"onnxruntime; same class for {result.same_class}"
+        f"{result.images} test images: {result.accuracy_npu:.2%} right on the NPU, {result.accuracy_onnxruntime:.2%} "
+        f"in onnxruntime; same class for {result.same_class}"
     )
     CONSOLE.text(
         f"{result.cycles_per_image:,.0f} cycles per image (batch {batch}): "

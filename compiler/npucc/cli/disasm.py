@@ -17,7 +17,10 @@ def register(app: typer.Typer) -> None:
 
 def disasm(
     program: Annotated[Path, typer.Argument(metavar="PROGRAM", help="Program file (.npu).")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the text here, and its constants to a .safetensors file beside it.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write the text here, and its constants to a .safetensors file beside it."),
+    ] = None,
 ) -> None:
     """Disassemble."""
     from npuisa.disassembly import disassemble, disassemble_to

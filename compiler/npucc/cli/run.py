@@ -19,6 +19,7 @@ from npucc.cli.arguments import (
     Seed,
     TargetName,
     TimeLimit,
+    input_shapes,
     load_target,
     make_options,
     resolve_model,
@@ -31,14 +32,19 @@ if TYPE_CHECKING:
     from npuisa.program import Program
     from npuisa.target import Target
 
+    from npucc.cli.arguments import ModelFile
     from npucc.options import Options
     from npucc.results import Array, RunResult
 
 SaveOutputs = Annotated[Path | None, typer.Option("--save-outputs", metavar="FILE", help="Write the outputs as .npz.")]
 TimingOnly = Annotated[bool, typer.Option("--timing-only", help="Cycles without values: touches no data.")]
 Trace = Annotated[Path | None, typer.Option("--trace", metavar="FILE", help="Write a Perfetto trace (.pftrace).")]
-Tap = Annotated[list[str], typer.Option("--tap", metavar="NODE", help="Also output the results of this ONNX node; repeatable.")]
-Check = Annotated[bool, typer.Option("--check-hazards", help="Also prove that the overlap of engines cannot change a value.")]
+Tap = Annotated[
+    list[str], typer.Option("--tap", metavar="NODE", help="Also output the results of this ONNX node; repeatable.")
+]
+Check = Annotated[
+    bool, typer.Option("--check-hazards", help="Also prove that the overlap of engines cannot change a value.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -91,12 +97,17 @@ def run(
 
 
 def obtain_program(
-    path: Path, target_name: str, options: Options, given: Mapping[str, Array] | None = None, taps: list[str] | None = None
+    model: ModelFile,
+    target_name: str,
+    options: Options,
+    given: Mapping[str, Array] | None = None,
+    taps: list[str] | None = None,
 ) -> tuple[Program, Target, float]:
     """(program, target, seconds of compilation): a program file is loaded, anything else compiled.
 
     A program file knows its target; `target_name` must not contradict it unless it is the default.
     """
+    path = model.path
     if path.suffix == ".npu":
         return _load_program(path, target_name, taps)
     from npucc.ir_files import IR_SUFFIX, start_from
@@ -109,7 +120,7 @@ def obtain_program(
         return compilation.emit(), target, perf_counter() - begin
     from npucc.driver import compile
 
-    shapes = None if given is None else {name: tuple(array.shape) for name, array in given.items()}
+    shapes = input_shapes(model, given, options)
     source = with_node_outputs(path, taps) if taps else path
     return compile(source, target, options, shapes=shapes), target, perf_counter() - begin
 
@@ -125,7 +136,9 @@ def _load_program(path: Path, target_name: str, taps: list[str] | None) -> tuple
             remedy=f"leave out -t, or compile the model for {target_name}",
         )  # fmt: skip
     if taps:
-        raise NpuError(USAGE, "--tap needs the model", where=str(path), remedy="give the .onnx file instead of the program")
+        raise NpuError(
+            USAGE, "--tap needs the model", where=str(path), remedy="give the .onnx file instead of the program"
+        )
     return program, target, 0.0
 
 

@@ -17,6 +17,7 @@ from npucc.cli.arguments import (
     Seed,
     TargetName,
     TimeLimit,
+    input_shapes,
     load_target,
     make_options,
     resolve_model,
@@ -29,9 +30,16 @@ if TYPE_CHECKING:
 
 PerLayer = Annotated[bool, typer.Option("--per-layer", help="Compare every ONNX tensor (this turns fusion off).")]
 Rtol = Annotated[float | None, typer.Option("--rtol", min=0.0, help="Relative tolerance per element.")]
-Atol = Annotated[float | None, typer.Option("--atol", min=0.0, help="Tolerance per element as a fraction of max |reference|.")]
+Atol = Annotated[
+    float | None, typer.Option("--atol", min=0.0, help="Tolerance per element as a fraction of max |reference|.")
+]
 RandomWeights = Annotated[
-    int | None, typer.Option("--random-weights", metavar="SEED", help="Replace the weights by seeded random ones (on both sides).")
+    int | None,
+    typer.Option(
+        "--random-weights",
+        metavar="SEED",
+        help="Give weights that are mere constants seeded random values, on both sides.",
+    ),
 ]
 
 
@@ -55,18 +63,20 @@ def validate(
     time_limit: TimeLimit = None,
 ) -> None:
     """Compare and print; exit code 5 when a number differs."""
+    from npucc.frontend.weights import seeded_weights
     from npucc.inputs import load_npz
-    from npucc.random_weights import randomize_weights
     from npucc.validation import load_proto
     from npucc.validation import validate as compare_with_onnxruntime
 
-    path = resolve_model(model)
-    source = path if random_weights is None else randomize_weights(load_proto(path), random_weights)
+    file, options = resolve_model(model), make_options(opt_level, precision, dim, time_limit)
+    given = load_npz(inputs) if inputs is not None else None
+    source = file.path if random_weights is None else seeded_weights(load_proto(file.path), random_weights)
     result = compare_with_onnxruntime(
         source,
         load_target(target),
-        make_options(opt_level, precision, dim, time_limit),
-        inputs=load_npz(inputs) if inputs is not None else None,
+        options,
+        inputs=given,
+        shapes=input_shapes(file, given, options),
         seed=seed,
         rtol=rtol,
         atol=atol,

@@ -27,7 +27,6 @@ OWN_PASSES = {
     "graph-precision": "npucc.passes.graph.precision:GraphPrecisionPass",
     "graph-fuse": "npucc.passes.graph.fuse:GraphFusePass",
     "graph-insert-copies": "npucc.passes.graph.insert_copies:GraphInsertCopiesPass",
-    "graph-insert-copies": "npucc.passes.graph.insert_copies:GraphInsertCopiesPass",
     "graph-schedule": "npucc.passes.graph.schedule:GraphSchedulePass",
     "convert-graph-to-tile": "npucc.passes.lower_graph.convert:ConvertGraphToTilePass",
     "tile-plan-memory": "npucc.passes.tile.plan_memory:TilePlanMemoryPass",
@@ -80,6 +79,6 @@ def make_pipeline(spec: str) -> tuple[ModulePass, ...]:
         raise _bad_spec(spec, error) from None
 
 
-def _bad_spec(spec: str, error: Exception) -> NpuError:
+def _bad_spec(spec: str, error: BaseException) -> NpuError:
     remedy = 'write "pass{option=value},pass"; docs/reference/passes.md lists the options'
     return NpuError(BAD_PASS_SPEC, "cannot read the pass pipeline", where=spec, found=str(error), remedy=remedy)
