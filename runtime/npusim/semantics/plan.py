@@ -47,7 +47,7 @@ class Context:
         descriptor = static.descriptors[operand]
         if descriptor is None:
             return None
-        if "w" in static.access[operand]:
+        if "w" in static.access[operand] and descriptor.elements:
             pairs = zip(descriptor.dims, descriptor.strides)
             if any(dim > 1 and stride == 0 for dim, stride in pairs):
                 found = f"{descriptor.name}: dims {descriptor.dims}, strides {descriptor.strides}"

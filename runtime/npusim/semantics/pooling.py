@@ -44,15 +44,17 @@ def prepare_window(static: StaticInstruction, context: Context) -> Prepared:
         return Prepared((), nothing)
     a = (instruction.size_a, instruction.stride_a, instruction.dilation_a, instruction.pad_a)
     b = (instruction.size_b, instruction.stride_b, instruction.dilation_b, instruction.pad_b)
-    order = [(axis, window) for axis, window in zip(axes, (a, b)) if window != (1, 1, 1, 0)]
+    order = [
+        (axis, window)
+        for axis, window in zip(axes, (a, b))
+        if window != (1, 1, 1, 0) or dst.dims[axis] != src.dims[axis]
+    ]
     order.sort(key=lambda item: -item[1][1])
     passes: list[_Pass] = []
     dims = src.dims
     for axis, window in order:
         passes.append(_pass(dims, axis, dst.dims[axis], *window))
         dims = passes[-1].dims
-    if dims != dst.dims:
-        passes.append(_pass(dims, axes[0], dst.dims[axes[0]], 1, 1, 1, 0))
     compute = accumulation_type(instruction.fn, src.dtype, dst.dtype)
     return Prepared((dst, src), _Window(context.scratch, instruction.fn, tuple(passes), src, compute).run)
 

@@ -119,14 +119,14 @@ class Product:
     def _add_part(self, accumulate: bool, dst: Array, a: Array, b: Array) -> None:
         part = self._scratch.take(_PARTIAL, dst.shape, self._rule.compute)
         np.matmul(a, b, out=part)
-        if self._rule.compute != self._rule.target:
-            part = self._to_target(part)
+        if not is_float(self._rule.target):
+            part = self._to_integer(part)
         if accumulate:
-            np.add(dst, part, out=dst)
+            np.add(dst, part, out=dst, casting="same_kind")
         else:
             copy(part, dst)
 
-    def _to_target(self, part: Array) -> Array:
+    def _to_integer(self, part: Array) -> Array:
         if self._rule.compute == F64:  # may exceed the accumulator, which wraps: a float conversion would not
             part = part.astype(np.int64)
         converted = self._scratch.take(_INTEGER_PARTIAL, part.shape, self._rule.target)
