@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from npuisa.errors import ExitCode, NpuError, error_code
-from xdsl.dialects import func, scf
-from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
+from xdsl.dialects import scf
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
 
 from npucc.analysis.index import LinearIndex, LoopBounds, linear_index, loop_bounds
+from npucc.analysis.tile_program import main_function, signature
 from npucc.analysis.views import View, resolve_view
 from npucc.constants import ConstantStore
 from npucc.dialects.tile import (
@@ -68,28 +69,6 @@ def run_tile(module: ModuleOp, inputs: Sequence[Array], constants: ConstantStore
         machine.make_buffer(argument)
     machine.run_block(main.body.block)
     return [machine.buffers[value].reshape(memref_of(value).get_shape()) for value in results]
-
-
-def main_function(module: ModuleOp) -> func.FuncOp:
-    """The function @main; NpuError if there is none."""
-    for op in module.ops:
-        if isinstance(op, func.FuncOp) and op.sym_name.data == "main":
-            return op
-    raise NpuError(BAD_PROGRAM, "the module has no func.func @main", remedy="give a module at the tile level")
-
-
-def signature(main: func.FuncOp) -> tuple[list[str], list[str]]:
-    """ONNX names of inputs and outputs, from `npucc.inputs` and `npucc.outputs`."""
-    return _names(main, "npucc.inputs"), _names(main, "npucc.outputs")
-
-
-def _names(main: func.FuncOp, key: str) -> list[str]:
-    attribute = main.attributes.get(key)
-    if not isinstance(attribute, ArrayAttr):
-        raise NpuError(
-            BAD_PROGRAM, f"@main has no attribute {key}", remedy='add attributes {npucc.inputs = ["x"], ..}'
-        )
-    return [name.data for name in attribute if isinstance(name, StringAttr)]
 
 
 def undefined(shape: int, dtype: np.dtype[np.generic]) -> Array:

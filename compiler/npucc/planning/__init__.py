@@ -1,0 +1,1 @@
+"""Placement of buffers in a memory; independent of the IR."""

@@ -1,0 +1,212 @@
+"""Pass `tile-plan-memory`: addresses of pools and buffers from their lifetimes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from npuisa.errors import ExitCode, NpuError, error_code
+from xdsl.context import Context
+from xdsl.dialects.builtin import IntegerAttr, ModuleOp, i64
+from xdsl.passes import ModulePass
+
+from npucc.analysis.tile_program import Outline, acquires_of, enclosing_group, outline, users
+from npucc.analysis.views import root_of
+from npucc.context import target_of
+from npucc.dialects.tile import (
+    AllocOp,
+    ConstantOp,
+    CopyOp,
+    GroupOp,
+    MemorySpace,
+    PoolOp,
+    memref_bytes,
+    memref_of,
+    space_of,
+)
+from npucc.planning.allocate import Buffer, peak, place
+
+DOES_NOT_FIT = error_code("NPU-E0711", ExitCode.DOES_NOT_FIT, "The buffers of a group do not fit on chip")
+FRAGMENTED = error_code("NPU-E0712", ExitCode.DOES_NOT_FIT, "No addresses were found for the buffers")
+
+ALIGNMENT = 64
+"""Bytes: a DRAM burst and a multiple of every bank width."""
+_ATTEMPTS = 24
+
+
+@dataclass(frozen=True)
+class TilePlanMemoryPass(ModulePass):
+    """Before: a tile program. After: every `tile.pool` and `tile.alloc` has an address in its memory.
+
+    Buffers of overlapping lifetime do not overlap. The lifetime of a pool is its group, that of an alloc the
+    groups from its first to its last user. Where there is room, a pool's lifetime is extended to the group
+    before, so that its first tiles can be loaded or computed while that group still runs. Addresses of DRAM
+    buffers count from the start of the scratch region. Raises NpuError if the buffers do not fit.
+    """
+
+    name = "tile-plan-memory"
+
+    target: str = ""
+    prefetch: bool = True
+    time_limit: float = 2.0
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        target = target_of(ctx, self.target)
+        program = outline(op)
+        capacities = {
+            MemorySpace.SRAM: target.sram.bytes,
+            MemorySpace.ACC: target.accumulator.bytes,
+            MemorySpace.DRAM: target.dram.bytes,
+        }
+        for space, capacity in capacities.items():
+            requests = _requests(program, space)
+            plan = _Plan(program.groups, requests, space, capacity, self.time_limit)
+            plan.solve(self.prefetch and space is not MemorySpace.DRAM)
+
+
+@dataclass
+class _Request:
+    """A buffer that needs an address: alive in groups [start, end); `extended`: also in the group before."""
+
+    op: PoolOp | AllocOp
+    size: int
+    start: int
+    end: int
+    rank: int = 0
+    """How much an early address helps: 0 not extensible; the greater, the sooner the extension is given up."""
+    extended: bool = False
+
+    def buffer(self) -> Buffer:
+        """What the allocator sees."""
+        return Buffer(self.size, self.start - self.extended, self.end, ALIGNMENT)
+
+    def __str__(self) -> str:
+        return f'{self.op.name} "{self.op.label.data}" {self.size}'
+
+
+def _requests(program: Outline, space: MemorySpace) -> list[_Request]:
+    position = {group: index for index, group in enumerate(program.groups)}
+    found: list[_Request] = []
+    for group, index in position.items():
+        for pool in group.pools:
+            if pool.space.data is space:
+                rank = _prefetch_rank(pool) if index else 0
+                found.append(_Request(pool, pool.bytes, index, index + 1, rank))
+    for alloc in program.allocs:
+        type_ = memref_of(alloc.result)
+        if space_of(type_) is not space:
+            continue
+        groups = [enclosing_group(user) for user in users(alloc.result)]
+        steps = [position[group] for group in groups if group is not None] or [0]
+        found.append(_Request(alloc, memref_bytes(type_), min(steps), max(steps) + 1))
+    return found
+
+
+def _prefetch_rank(pool: PoolOp) -> int:
+    """1 for pools filled from constants (weights), 2 from other DRAM tensors, 3 for all others."""
+    sources = [
+        root_of(user.src).owner
+        for acquire in acquires_of(pool)
+        for user in users(acquire.result)
+        if isinstance(user, CopyOp) and root_of(user.dst) is acquire.result
+    ]
+    if sources and all(isinstance(source, ConstantOp) for source in sources):
+        return 1
+    return 2 if sources else 3
+
+
+@dataclass
+class _Plan:
+    """Allocation in one memory space."""
+
+    groups: Sequence[GroupOp]
+    requests: list[_Request]
+    space: MemorySpace
+    capacity: int
+    time_limit: float
+
+    def solve(self, extend: bool) -> None:
+        """Set the addresses, with as many extended lifetimes as fit; NpuError if even none does not fit."""
+        if not self.requests:
+            return
+        self._check_sums()
+        for request in self.requests:
+            request.extended = extend and request.rank > 0
+        self._drop_where_full()
+        for attempt in range(_ATTEMPTS):
+            if attempt == _ATTEMPTS - 1:
+                self._drop(self.requests)
+            last = not any(request.extended for request in self.requests)
+            limit = self.time_limit if last else 0.0
+            placement = place([r.buffer() for r in self.requests], self.capacity, limit)
+            if not placement.failed:
+                for request, address in zip(self.requests, placement.addresses):
+                    request.op.address = IntegerAttr(address, i64)
+                return
+            failed = [self.requests[index] for index in placement.failed]
+            if last:
+                raise self._fragmented(failed)
+            self._drop(self._neighbourhood(failed))
+
+    def _check_sums(self) -> None:
+        most, step = peak([request.buffer() for request in self.requests])
+        if most > self.capacity:
+            raise self._too_large(step, most)
+
+    def _alive(self, step: int) -> list[_Request]:
+        return [r for r in self.requests if r.start - r.extended <= step < r.end]
+
+    def _drop_where_full(self) -> None:
+        """Give up extensions where the sum of the buffers alive exceeds the capacity."""
+        alive: list[list[_Request]] = [[] for _ in self.groups] or [[]]
+        for request in self.requests:
+            for step in range(request.start - request.extended, request.end):
+                alive[step].append(request)
+        for step, requests in enumerate(alive):
+            total = sum(request.size for request in requests)
+            guests = [r for r in requests if r.extended and r.start - 1 == step]
+            for request in sorted(guests, key=lambda r: (-r.rank, -r.size)):
+                if total <= self.capacity:
+                    break
+                request.extended = False
+                total -= request.size
+
+    def _neighbourhood(self, failed: list[_Request]) -> list[_Request]:
+        """Extended requests alive together with those that failed: those of the highest rank."""
+        around = [
+            r
+            for r in self.requests
+            if r.extended and any(r.start - 1 < f.end and f.start - f.extended < r.end for f in failed)
+        ]
+        around = around or [r for r in self.requests if r.extended]
+        worst = max(r.rank for r in around)
+        return [r for r in around if r.rank == worst]
+
+    def _drop(self, requests: Sequence[_Request]) -> None:
+        for request in requests:
+            request.extended = False
+
+    def _name(self, step: int) -> str:
+        return f'group {step} "{self.groups[step].label.data}"' if self.groups else "func.func @main"
+
+    def _too_large(self, step: int, most: int) -> NpuError:
+        largest = sorted(self._alive(step), key=lambda r: -r.size)
+        return NpuError(
+            DOES_NOT_FIT,
+            f"buffers do not fit the {self.space.value} memory",
+            where=self._name(step),
+            found=f"{most} bytes of {self.capacity}: " + ", ".join(str(r) for r in largest[:8]),
+            remedy="use smaller tiles or shallower pools in the group's schedule, fewer resident tensors, or a "
+            "target with more memory",
+        )
+
+    def _fragmented(self, failed: list[_Request]) -> NpuError:
+        first = min(failed, key=lambda r: r.start)
+        return NpuError(
+            FRAGMENTED,
+            f"no placement of the buffers in the {self.space.value} memory was found in {self.time_limit} s",
+            where=self._name(first.start),
+            found=f"{sum(r.size for r in self._alive(first.start))} bytes alive, capacity {self.capacity}; "
+            f"without address: {', '.join(str(r) for r in failed[:8])}",
+            remedy="raise time_limit of tile-plan-memory, or use smaller tiles or fewer resident tensors",
+        )
