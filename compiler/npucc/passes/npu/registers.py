@@ -115,8 +115,8 @@ class NestRegisters:
 
 
 def _agree(register: VirtualRegister, linear: Mapping[Loop, int], scope: Sequence[Loop]) -> bool:
-    mine = all(register.linear.get(loop, 0) == linear.get(loop, 0) for loop in scope)
-    return mine and all(register.linear.get(loop, 0) == step for loop, step in linear.items() if loop in register.scope)
+    shared = (loop for loop in scope if loop in register.scope)
+    return all(register.linear.get(loop, 0) == linear.get(loop, 0) for loop in shared)
 
 
 def _separate(linear: Iterable[Loop], rotating: Mapping[Loop, int]) -> bool:
