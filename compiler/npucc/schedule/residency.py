@@ -29,6 +29,10 @@ BUDGET_STEP = 4096
 """Budgets are rounded down to multiples of it, so that equal layers meet equal problems and are planned once."""
 
 
+PACKING_SECONDS = 0.3
+"""Time to look for addresses before a resident tensor is given up."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A tensor that could stay on chip: its root value, bytes, lifetime in groups (inclusive), accesses."""
@@ -156,7 +160,7 @@ class FunctionSchedule:
         """Whether the tensors and every group's buffers find addresses together."""
         buffers = [Buffer(align(c.bytes), c.first, c.last + 1) for c in self._kept]
         buffers += [Buffer(align(plan.sram_bytes), i, i + 1) for i, plan in self._plans.items() if plan.sram_bytes]
-        return not self._kept or allocate(buffers, self.target.sram.bytes) is not None
+        return not self._kept or allocate(buffers, self.target.sram.bytes, PACKING_SECONDS) is not None
 
     def _drop(self, candidate: Candidate) -> None:
         self._kept.remove(candidate)

@@ -11,7 +11,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 
 from npucc.dialects import graph, tile
 from npucc.dialects.graph_ops.base import nodes_of, tensor_type
-from npucc.passes.lower_graph.views import Box, Linear, dense, subview
+from npucc.passes.lower_graph.views import Box, IndexConstants, Linear, dense, subview
 from npucc.schedule.storage import SPACE, Storage
 
 
@@ -58,7 +58,7 @@ class Buffers:
         shape = tensor_type(value).get_shape()
         offsets = tuple(Linear(start if i == axis else 0) for i in range(len(shape)))
         box = Box(offsets, tuple(shape), (1,) * len(shape), (0,) * len(shape))
-        return subview(self._builder, self.of(concat.results[0]), box)
+        return subview(self._builder, IndexConstants(self._builder), self.of(concat.results[0]), box)
 
     def _reshaped(self, source: SSAValue, value: SSAValue) -> SSAValue:
         """A dense buffer seen with the shape of `value`."""

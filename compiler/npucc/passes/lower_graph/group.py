@@ -16,15 +16,7 @@ from npucc.constants import ConstantStore
 from npucc.dialects import graph, tile
 from npucc.passes.lower_graph.kernels import access_map, kernel_region
 from npucc.passes.lower_graph.roots import emit_root
-from npucc.passes.lower_graph.views import (
-    Linear,
-    Position,
-    dense,
-    index_constant,
-    materialise,
-    subview,
-    tile_box,
-)
+from npucc.passes.lower_graph.views import Box, IndexConstants, Linear, Position, dense, subview, tile_box
 from npucc.schedule.cost import axis_lengths
 from npucc.schedule.groups import kernel_ops, root_of
 from npucc.schedule.problem import Plan, Problem, Tensor, align, load_level
@@ -47,15 +39,20 @@ class GroupLowering:
     pools: dict[str, SSAValue] = field(default_factory=dict)
     tiles: dict[str, SSAValue] = field(default_factory=dict)
     positions: list[Position] = field(default_factory=list)
+    indices: IndexConstants = field(init=False)
 
     def emit(self) -> Region:
         """The body of the `tile.group`."""
-        block = Block()
-        builder = Builder(InsertPoint.at_end(block))
+        head, block = Block(), Block()
+        self.indices = IndexConstants(Builder(InsertPoint.at_end(head)))
         self.positions = [Position(Linear(), 0, dim.size) for dim in self.problem.dims]
-        self._declare_pools(builder)
+        self._declare_pools(Builder(InsertPoint.at_end(head)))
         if all(dim.size for dim in self.problem.dims):
-            self._level(builder, 0)
+            self._level(Builder(InsertPoint.at_end(block)), 0)
+        first = block.first_op
+        for op in list(head.ops):
+            op.detach()
+            block.insert_op_before(op, first) if first is not None else block.add_op(op)
         return Region(block)
 
     @property
@@ -100,7 +97,7 @@ class GroupLowering:
             variable = body.args[0]
             variable.name_hint = self.problem.dims[dim].name
             bounds = [segment.start, segment.start + segment.count * segment.step, segment.step]
-            low, high, step = [index_constant(builder, value) for value in bounds]
+            low, high, step = [self.indices[value] for value in bounds]
             self.positions[dim] = Position(Linear(0, ((variable, 1),)), segment.start, segment.size)
             inner = Builder(InsertPoint.at_end(body))
             self._level(inner, level + 1)
@@ -121,7 +118,7 @@ class GroupLowering:
         box = tile_box(tensor.access, self.positions)
         buffer = self._acquire(builder, tensor.label, box.lengths, tensor.access.dtype)
         if 0 not in box.lengths:
-            builder.insert(tile.CopyOp(subview(builder, source, box), buffer, self._channel(tensor)))
+            builder.insert(tile.CopyOp(self._view(builder, source, box), buffer, self._channel(tensor)))
 
     def _channel(self, tensor: Tensor) -> str:
         """Weights and constants on channel 1, the first other operand on 0, further ones on 3."""
@@ -138,7 +135,10 @@ class GroupLowering:
         if result.location == "dram":
             self._acquire(builder, "out", self._shape(result.access), result.access.dtype)
         else:
-            self.tiles["out"] = subview(builder, self.result, tile_box(result.access, self.positions))
+            self.tiles["out"] = self._view(builder, self.result, tile_box(result.access, self.positions))
+
+    def _view(self, builder: Builder, source: SSAValue, box: Box) -> SSAValue:
+        return subview(builder, self.indices, source, box)
 
     def _shape(self, access: Access) -> tuple[int, ...]:
         return tile_box(access, self.positions).lengths
@@ -148,7 +148,7 @@ class GroupLowering:
         tensor = self.problem.operands[index]
         if tensor.location == "dram":
             return self.tiles[tensor.label]
-        return subview(builder, self.operands[index], tile_box(tensor.access, self.positions))
+        return self._view(builder, self.operands[index], tile_box(tensor.access, self.positions))
 
     def _root(self, builder: Builder) -> None:
         if self.problem.work.kind == "map":
@@ -174,11 +174,12 @@ class GroupLowering:
         if not loops or all(position.first == 0 and not position.low.terms for position in loops):
             return None
         if any(position.first > 0 for position in loops):
-            return index_constant(builder, 1)
+            return self.indices[1]
         total = Linear()
         for position in loops:
             total = total.plus(position.low)
-        return _materialised(builder, total)
+        value = self.indices.materialise(builder, total)
+        return self.indices[value] if isinstance(value, int) else value
 
     def _finish(self, builder: Builder) -> None:
         """After the reduction loops: the epilogue, and the copy of the result to DRAM."""
@@ -187,7 +188,7 @@ class GroupLowering:
         if self.problem.result.location == "dram":
             box = tile_box(self.problem.result.access, self.positions)
             channel = f"dma{2 % self.target.dma.channels}"
-            builder.insert(tile.CopyOp(self.tiles["out"], subview(builder, self.result, box), channel))
+            builder.insert(tile.CopyOp(self.tiles["out"], self._view(builder, self.result, box), channel))
 
     def _kernel(self, builder: Builder, engine: str, *, root_result: bool) -> None:
         result = self.problem.result.access
@@ -206,11 +207,6 @@ class GroupLowering:
         yielded = last.operands[0] if last is not None else root.results[0]
         region = kernel_region(self.group, values, yielded, self.constants)
         builder.insert(tile.MapOp(inputs, self.tiles["out"], maps, engine, region))
-
-
-def _materialised(builder: Builder, index: Linear) -> SSAValue:
-    value = materialise(builder, index)
-    return index_constant(builder, value) if isinstance(value, int) else value
 
 
 _INDEX: Attribute = IndexType()

@@ -77,34 +77,36 @@ def tile_box(access: Access, positions: list[Position]) -> Box:
     return Box(tuple(offsets), tuple(lengths), tuple(steps), tuple(before))
 
 
-def index_constant(builder: Builder, value: int) -> SSAValue:
-    """`arith.constant value : index`."""
-    return builder.insert(arith.ConstantOp(IntegerAttr(value, IndexType()))).result
+class IndexConstants:
+    """`arith.constant`s of type index, one per value, at the head of a group."""
+
+    def __init__(self, head: Builder) -> None:
+        self._head = head
+        self._values: dict[int, SSAValue] = {}
+
+    def __getitem__(self, value: int) -> SSAValue:
+        if value not in self._values:
+            self._values[value] = self._head.insert(arith.ConstantOp(IntegerAttr(value, IndexType()))).result
+        return self._values[value]
+
+    def materialise(self, builder: Builder, index: Linear) -> SSAValue | int:
+        """Emit the arithmetic of an index; a plain int when it is constant."""
+        total: SSAValue | None = None
+        for value, coefficient in index.terms:
+            term = value if coefficient == 1 else builder.insert(arith.MuliOp(value, self[coefficient])).result
+            total = term if total is None else builder.insert(arith.AddiOp(total, term)).result
+        if total is None:
+            return index.constant
+        return builder.insert(arith.AddiOp(total, self[index.constant])).result if index.constant else total
 
 
-def materialise(builder: Builder, index: Linear) -> SSAValue | int:
-    """Emit the arithmetic of an index; a plain int when it is constant."""
-    total: SSAValue | None = None
-    for value, coefficient in index.terms:
-        term = value
-        if coefficient != 1:
-            factor = index_constant(builder, coefficient)
-            term = builder.insert(arith.MuliOp(value, factor)).result
-        total = term if total is None else builder.insert(arith.AddiOp(total, term)).result
-    if total is None:
-        return index.constant
-    if index.constant:
-        total = builder.insert(arith.AddiOp(total, index_constant(builder, index.constant))).result
-    return total
-
-
-def subview(builder: Builder, source: SSAValue, box: Box) -> SSAValue:
+def subview(builder: Builder, constants: IndexConstants, source: SSAValue, box: Box) -> SSAValue:
     """The part `box` of a buffer; the buffer itself when the box is all of it."""
     type_ = cast("MemRefType[Attribute]", source.type)
     whole = tuple(type_.get_shape()) == box.lengths and all(o == Linear() for o in box.offsets)
     if whole and all(step == 1 for step in box.steps):
         return source
-    offsets = [materialise(builder, offset) for offset in box.offsets]
+    offsets = [constants.materialise(builder, offset) for offset in box.offsets]
     result = memref.SubviewOp.infer_result_type(type_, offsets, box.lengths, box.steps)
     return builder.insert(memref.SubviewOp.get(source, offsets, box.lengths, box.steps, result)).result
 
