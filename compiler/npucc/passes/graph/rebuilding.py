@@ -1,0 +1,97 @@
+"""Rebuild the ops of a function with other element types, in place and in program order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+from xdsl.dialects import func
+from xdsl.ir import Attribute, Operation, SSAValue
+
+from npucc.constants import ConstantStore
+from npucc.dialects.graph import CastOp, ConstantOp, GraphOp, nodes_of, with_nodes
+from npucc.passes.graph.rewriting import TENSOR, constant_array, symbol_of
+from npucc.types import Array, element_name, element_of, element_type, numpy_dtype, shape_of, tensor, tensor_of
+
+F32 = element_type("f32")
+GraphOpT = TypeVar("GraphOpT", bound=GraphOp)
+
+
+class Rebuilder:
+    """Maps the values of a function to values of other element types; conversions are made once per value."""
+
+    def __init__(self, function: func.FuncOp, constants: ConstantStore) -> None:
+        self.block = function.body.block
+        self.constants = constants
+        self.values: dict[SSAValue, SSAValue] = {}
+        self._converted: dict[tuple[SSAValue, Attribute], SSAValue] = {}
+        self._current: Operation | None = None
+
+    def at(self, op: Operation) -> None:
+        """New ops go in front of `op` from now on."""
+        self._current = op
+
+    def new(self, value: SSAValue) -> SSAValue:
+        """What an original value has become (itself if it is not mapped)."""
+        return self.values.get(value, value)
+
+    def insert(self, op: GraphOp, nodes: Sequence[str]) -> SSAValue:
+        """Insert a new op."""
+        if self._current is None:
+            raise RuntimeError("call at() first")
+        with_nodes(op, nodes)
+        self.block.insert_op_before(op, self._current)
+        return op.result
+
+    def convert(self, value: SSAValue, element: Attribute) -> SSAValue:
+        """`value` with another element type: a converted constant, or a cast."""
+        if element_of(value) == element:
+            return value
+        key = (value, element)
+        if key not in self._converted:
+            self._converted[key] = self._convert(value, element)
+        return self._converted[key]
+
+    def _convert(self, value: SSAValue, element: Attribute) -> SSAValue:
+        array = constant_array(value, self.constants)
+        if array is not None:
+            symbol = self.constants.add(f"{symbol_of(value)}.{element_name(element)}", saturated(array, element))
+            return self.insert(ConstantOp(symbol, tensor_of(self.constants[symbol])), ())
+        owner = value.owner
+        return self.insert(CastOp(value, element), nodes_of(owner) if isinstance(owner, Operation) else ())
+
+    def rebuild(self, op: GraphOpT, operands: Sequence[SSAValue], element: Attribute) -> GraphOpT:
+        """Insert a copy of `op` with other operands and result element type; it stands for `op` from now on."""
+        new = type(op).build(
+            operands=type(op).grouped(operands),
+            result_types=[tensor(shape_of(op.result), element)],
+            properties=dict(op.properties),
+            attributes=dict(op.attributes),
+        )
+        self.values[op.result] = self.insert(new, nodes_of(op))
+        return new
+
+    def finish(self, terminator: Operation, operands: Sequence[SSAValue]) -> None:
+        """Give the terminator its operands and erase the ops that were replaced."""
+        terminator.operands = operands
+        replaced = [value.owner for value in self.values]
+        for op in reversed(replaced):
+            if isinstance(op, GraphOp) and op.parent is not None and not op.result.first_use:
+                op.detach()
+                op.erase()
+
+
+def saturated(array: Array, element: Attribute) -> Array:
+    """`array` in another type; finite values beyond its range become its greatest (a mask of -3.4e38 stays finite)."""
+    dtype = numpy_dtype(element)
+    with np.errstate(over="ignore"):
+        converted = array.astype(dtype)
+    lost = np.isinf(converted.astype(np.float64)) & np.isfinite(array.astype(np.float64))
+    if not lost.any():
+        return converted
+    greatest = float(np.finfo(np.float16).max) if dtype == np.float16 else 3.3895313892515355e38
+    return np.clip(array, -greatest, greatest).astype(dtype)
+
+
+__all__ = ["F32", "TENSOR", "Rebuilder", "saturated"]
