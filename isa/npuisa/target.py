@@ -134,8 +134,8 @@ class Target(_Strict):
         return parse_target(files[name_or_file], name_or_file)
 
 
-def target_files() -> dict[str, bytes]:
-    """Target name -> TOML text, of the shipped targets and of entry points in group `npucc.targets`.
+def target_files(*, registered: bool = True) -> dict[str, bytes]:
+    """Target name -> TOML text, of the shipped targets and (if `registered`) of entry points in group `npucc.targets`.
 
     An entry point names a function without arguments that returns the path of a TOML file.
     """
@@ -144,7 +144,7 @@ def target_files() -> dict[str, bytes]:
         for entry in resources.files("npuisa").joinpath("targets").iterdir()
         if entry.name.endswith(".toml")
     }
-    for entry_point in metadata.entry_points(group="npucc.targets"):
+    for entry_point in metadata.entry_points(group="npucc.targets") if registered else ():
         found[entry_point.name] = Path(entry_point.load()()).read_bytes()
     return found
 
