@@ -19,8 +19,8 @@ from npucc.driver import Compilation, make_context, start
 from npucc.options import Options
 from npucc.pipeline import LEGAL_DIALECTS, Level, Step, pipeline
 
-BAD_IR = error_code("NPU-E0810", ExitCode.BAD_INPUT, "The IR text cannot be read")
-BAD_CONSTANTS = error_code("NPU-E0811", ExitCode.BAD_INPUT, "The constants beside the IR text cannot be read")
+BAD_IR = error_code("NPU-E0830", ExitCode.BAD_INPUT, "The IR text cannot be read")
+BAD_CONSTANTS = error_code("NPU-E0831", ExitCode.BAD_INPUT, "The constants beside the IR text cannot be read")
 IR_SUFFIX = ".mlir"
 CONSTANTS_SUFFIX = ".safetensors"
 
@@ -40,7 +40,7 @@ def start_from(
 
 
 def parse_ir(text: str, context: NpuContext, where: str) -> ModuleOp:
-    """Parse and verify IR text; NPU-E0810 with line and column."""
+    """Parse and verify IR text; NPU-E0830 with line and column."""
     try:
         module = Parser(context, text, where).parse_module()
         module.verify()

@@ -13,7 +13,7 @@ from xdsl.utils.exceptions import PassFailedException, VerifyException
 
 from npucc.context import NpuContext
 
-PASS_REFUSED = error_code("NPU-E0812", ExitCode.BAD_INPUT, "A pass cannot be applied to this IR")
+PASS_REFUSED = error_code("NPU-E0832", ExitCode.BAD_INPUT, "A pass cannot be applied to this IR")
 
 
 def apply_passes(
