@@ -55,8 +55,9 @@ def pipeline(options: Options) -> list[Step]:
     """The passes that `options` ask for, in order."""
     graph, tile, npu = Level.GRAPH, Level.TILE, Level.NPU
     fused, searched = options.opt_level >= 1, options.opt_level >= 2
+    precision = f'{{dtype="{options.precision}"}}' if options.precision else ""
     limit = f" time_limit={options.time_limit}" if options.time_limit is not None else ""
-    steps: list[Step | None] = [
+    steps = [
         # Graph: whole tensors. First the model as imported is reduced: identities, constants, and the
         # transposes around channels-last operators, which cancel in pairs once they have been sunk.
         Step(graph, "graph-simplify"),
@@ -64,9 +65,10 @@ def pipeline(options: Options) -> list[Step]:
         Step(graph, "graph-sink-transposes"),
         Step(graph, "graph-simplify"),
         Step(graph, "graph-fold"),
-        # Element types: what the user asked for and the target has.
-        Step(graph, f'graph-precision{{dtype="{options.precision}"}}') if options.precision else None,
-        Step(graph, "graph-fold") if options.precision else None,
+        # Element types: what the user asked for; every contraction must have types that the target multiplies.
+        Step(graph, f"graph-precision{precision}"),
+        Step(graph, "graph-simplify"),
+        Step(graph, "graph-fold"),
         # Groups (one root with its element-wise epilogue), every concatenation writable in place, a schedule on each.
         Step(graph, f"graph-fuse{{epilogues={str(fused).lower()}}}"),
         Step(graph, "graph-insert-copies"),
@@ -78,7 +80,7 @@ def pipeline(options: Options) -> list[Step]:
         # Npu: one operation per instruction.
         Step(npu, "convert-tile-to-npu"),
     ]
-    return _with_added([step for step in steps if step is not None], options)
+    return _with_added(steps, options)
 
 
 def _with_added(steps: list[Step], options: Options) -> list[Step]:

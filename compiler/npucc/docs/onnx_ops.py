@@ -32,5 +32,7 @@ def _row(domain: str, name: str, versions: list[int]) -> tuple[str, str, str, st
 def _expanded() -> list[str]:
     own = {name for domain, name in supported_ops() if not domain}
     schemas = [schema for schema in onnx.defs.get_all_schemas() if not schema.domain and not schema.deprecated]
-    bodies = {s.name for s in schemas if s.has_function or s.has_context_dependent_function}
+    # Properties of the C extension that its type stub leaves out.
+    flags = ("has_function", "has_context_dependent_function")
+    bodies = {schema.name for schema in schemas if any(getattr(schema, flag) for flag in flags)}
     return sorted(bodies - own)

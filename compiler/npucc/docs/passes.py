@@ -23,7 +23,7 @@ def passes_page() -> str:
             '`npucc opt -p "pass{option=1},pass" FILE.mlir` runs passes on text; stock `xdsl-opt` knows them, too.',
             "Other packages add passes through the entry point group `npucc.passes`.\n",
             "## The pipeline of `npucc compile`\n",
-            "With the default options; `--precision` adds `graph-precision` after the simplifications.\n",
+            "With the default options.\n",
             table(("", "level", "pass"), listed),
             *sections,
         )
