@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from npuisa.dtypes import DTYPES
 from npuisa.errors import ExitCode, NpuError, error_code
@@ -20,8 +21,20 @@ BAD_TARGET = error_code("NPU-E0102", ExitCode.BAD_INPUT, "The target file breaks
 Rates = dict[str, float]
 
 
+KNOWN_DTYPES = tuple(dtype.name for dtype in DTYPES)
+COST_CLASSES = tuple(member.name.lower() for member in MicroClass)
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _known(found: Iterable[str], known: tuple[str, ...], what: str) -> None:
+    for name in found:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f", did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
+            raise ValueError(f"unknown {what} {name}{hint}")
 
 
 class Matrix(_Strict):
@@ -33,6 +46,14 @@ class Matrix(_Strict):
     shadow_weights: bool = Field(description="the next stationary tile loads while the present one computes")
     rates: Rates = Field(description="MACs per unit and cycle by operand type; a type not listed is not supported")
     depthwise_macs: float = Field(ge=0, description="depthwise MACs per cycle in the array; 0: use the vector engine")
+
+    @field_validator("rates")
+    @classmethod
+    def _rates(cls, rates: Rates) -> Rates:
+        _known(rates, KNOWN_DTYPES, "element type")
+        if not rates or min(rates.values()) <= 0:
+            raise ValueError("rates are positive; leave out the types that are not supported")
+        return rates
 
 
 class Accumulator(_Strict):
@@ -54,6 +75,20 @@ class Vector(_Strict):
     depth: int = Field(ge=0, description="pipeline depth in cycles")
     interval: dict[str, float] = Field(description="initiation interval per cost class: alu, div, transcendental")
     dtypes: list[str] = Field(description="element types the engine computes or moves")
+
+    @field_validator("interval")
+    @classmethod
+    def _interval(cls, interval: dict[str, float]) -> dict[str, float]:
+        _known(interval, COST_CLASSES, "cost class")
+        if set(interval) != set(COST_CLASSES) or min(interval.values()) <= 0:
+            raise ValueError(f"give each of {', '.join(COST_CLASSES)} a positive interval")
+        return interval
+
+    @field_validator("dtypes")
+    @classmethod
+    def _dtypes(cls, dtypes: list[str]) -> list[str]:
+        _known(dtypes, KNOWN_DTYPES, "element type")
+        return dtypes
 
 
 class Sram(_Strict):
@@ -104,6 +139,17 @@ class Target(_Strict):
     sequencer: Sequencer
     sources: dict[str, str] = Field(description="for each figure, or group of figures, where it comes from")
 
+    @model_validator(mode="after")
+    def _sources_name_figures(self) -> Target:
+        keys = ("*", *figures(), *(name for name in type(self).model_fields))
+        _known(self.sources, keys, "figure in [sources]:")
+        return self
+
+    def source_of(self, figure: str) -> str | None:
+        """Where a figure such as `matrix.rows` comes from: its own entry, its group's, or that of `*`."""
+        group = figure.partition(".")[0]
+        return self.sources.get(figure) or self.sources.get(group) or self.sources.get("*")
+
     @property
     def dram_bytes_per_cycle(self) -> float:
         """Peak DRAM bytes per core cycle."""
@@ -132,6 +178,18 @@ class Target(_Strict):
             known = ", ".join(sorted(files))
             raise NpuError(UNKNOWN_TARGET, "unknown target", found=name_or_file, remedy=f"{hint}known targets: {known}")
         return parse_target(files[name_or_file], name_or_file)
+
+
+def figures() -> list[str]:
+    """Every key of a target file that holds a figure of the machine, such as `clock_ghz` and `matrix.rows`."""
+    found: list[str] = []
+    for name, info in Target.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found += [f"{name}.{key}" for key in kind.model_fields]
+        elif name not in ("name", "description", "sources"):
+            found.append(name)
+    return found
 
 
 def target_files(*, registered: bool = True) -> dict[str, bytes]:
@@ -168,8 +226,13 @@ def _problems(error: ValidationError) -> list[NpuError]:
         key = ".".join(str(part) for part in item["loc"])
         close = get_close_matches(str(item["loc"][-1]), keys, n=1) if item["type"] == "extra_forbidden" else []
         remedy = f"did you mean {close[0]}?" if close else "see `npucc target schema`"
-        problems.append(NpuError(BAD_TARGET, item["msg"], where=key, found=repr(item.get("input"))[:80], remedy=remedy))
+        problems.append(
+            NpuError(
+                BAD_TARGET,
+                item["msg"].removeprefix("Value error, "),
+                where=key,
+                found=repr(item.get("input"))[:80],
+                remedy=remedy,
+            )
+        )
     return problems
-
-
-KNOWN_DTYPES = tuple(dtype.name for dtype in DTYPES)
