@@ -176,24 +176,27 @@ class _Checker:
     # --- accesses -----------------------------------------------------------------------------------------
 
     def _execution(self, execution: Execution) -> None:
+        """Check all operands before any of them counts as accessed: an instruction cannot race with itself."""
         accesses = list(self._accesses(execution))
-        for access in accesses:
-            where = self._inside(execution, access)
-            if where is None:
-                continue
-            written = self.dram.get(where.name) if isinstance(where, Region) else self.chip.get(where)
-            if access.reads and written is not None:
-                self._initialised(execution, access, written)
-            if written is not None or access.writes:
+        written = [self._written(execution, access) for access in accesses]
+        for access, flags in zip(accesses, written):
+            if flags is not None:
+                if access.reads:
+                    self._initialised(execution, access, flags)
                 self._races(execution, access)
-        for access in accesses:
-            where = self._inside(execution, access)
-            if where is None:
-                continue
-            written = self.dram.get(where.name) if isinstance(where, Region) else self.chip.get(where)
-            if written is not None and access.writes:
-                written.write(access.shape, access.base)
+        for access, flags in zip(accesses, written):
+            if flags is not None:
+                self._record(execution, access)
+                if access.writes:
+                    flags.write(access.shape, access.base)
         self._self_overlap(execution, accesses)
+
+    def _written(self, execution: Execution, access: _Access) -> WrittenBytes | None:
+        """Flags of the memory that the access goes to; None where nothing can be written."""
+        where = self._inside(execution, access)
+        if where is None:
+            return None
+        return self.dram.get(where.name) if isinstance(where, Region) else self.chip.get(where)
 
     def _accesses(self, execution: Execution) -> Iterator[_Access]:
         index, offsets, accumulate = execution.issued
@@ -241,6 +244,9 @@ class _Checker:
         log = self.logs[access.view.space]
         for conflict in log.conflicts(access.shape, access.base, access.writes, execution.clock):
             self._race(execution, access, conflict)
+
+    def _record(self, execution: Execution, access: _Access) -> None:
+        log = self.logs[access.view.space]
         if access.reads:
             log.record(access.shape, access.base, False, execution.engine, execution.number)
         if access.writes:

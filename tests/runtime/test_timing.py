@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from math import ceil
 
@@ -43,9 +44,10 @@ def check_account(result: TimingResult) -> None:
         assert sum(engine.causes.values()) == result.cycles, name
         assert all(cycles > 0 for cycles in engine.causes.values()), name
         assert 0 <= engine.busy <= result.cycles
-    assert sum(result.lost_cycles().values()) + result.engines[result.critical_engine].causes.get(
-        "compute", 0
-    ) == result.cycles
+    assert (
+        sum(result.lost_cycles().values()) + result.engines[result.critical_engine].causes.get("compute", 0)
+        == result.cycles
+    )
 
 
 # --- a loop as compiled -----------------------------------------------------------------------------------
@@ -223,7 +225,7 @@ def test_shared_bandwidth_conserves_bytes():
     result = simulate_timing(matmul_program(64, 256, 2048), TARGET, timeline=True)
     for entry in result.timeline:
         steps = [*entry.dram_rates, (entry.free, 0.0)]
-        moved = sum(rate * (after - cycle) for (cycle, rate), (after, _) in zip(steps, steps[1:]))
+        moved = sum(rate * (after - cycle) for (cycle, rate), (after, _) in itertools.pairwise(steps))
         assert moved == pytest.approx(entry.dram_read + entry.dram_written)
 
 

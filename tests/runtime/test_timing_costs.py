@@ -276,9 +276,7 @@ def test_copy_on_chip_has_no_dram_part():
 
 @settings(max_examples=100, deadline=None)
 @given(view=views(), lanes=st.sampled_from([1, 4, 16]), base=st.sampled_from([0, 1024]))
-def test_bank_conflicts_count_lines_per_bank(
-    view: tuple[tuple[int, ...], tuple[int, ...], int], lanes: int, base: int
-):
+def test_bank_conflicts_count_lines_per_bank(view: tuple[tuple[int, ...], tuple[int, ...], int], lanes: int, base: int):
     dims, strides, width = view
     sram = edge(sram={"banks": 4, "bank_bytes": 8}).sram
     offsets = [base + sum(i * s for i, s in zip(index, strides)) * width for index in np.ndindex(*dims)][:lanes]
