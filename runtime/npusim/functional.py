@@ -90,8 +90,7 @@ class FunctionalSimulator:
         """Reset the memory, run the program and return copies of its outputs."""
         self.memory.reset()
         self._load(inputs)
-        with np.errstate(all="ignore"):
-            self._execute(progress, taps or {})
+        self.execute(progress=progress, taps=taps)
         return {port.name: self.memory.port(port).copy() for port in self.program.outputs}
 
     def _load(self, inputs: Tensors) -> None:
@@ -103,6 +102,11 @@ class FunctionalSimulator:
             raise NpuError(BAD_INPUTS, "the names of the inputs do not match", found=found, remedy=remedy)
         for port in self.program.inputs:
             self.memory.write_input(port, inputs[port.name])
+
+    def execute(self, *, progress: Progress | None = None, taps: dict[int, Tap] | None = None) -> None:
+        """Run the program on the memory as it is."""
+        with np.errstate(all="ignore"):
+            self._execute(progress, taps or {})
 
     def _execute(self, progress: Progress | None, taps: dict[int, Tap]) -> None:
         semaphores = (self.program.semaphores + [0] * SEMAPHORES)[:SEMAPHORES]
