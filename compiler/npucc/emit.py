@@ -1,4 +1,4 @@
-"""npu dialect -> `npuisa.program.Program`: a walk that numbers symbols and lays the loops out as instructions."""
+"""npu dialect -> `npuisa.program.Program`: a walk that numbers symbols and lays loops out as instructions."""
 
 from __future__ import annotations
 
@@ -75,9 +75,7 @@ def program_op(module: ModuleOp) -> ProgramOp:
     found = [op for op in module.body.block.ops if isinstance(op, ProgramOp)]
     if len(found) != 1:
         remedy = "run convert-tile-to-npu first"
-        raise NpuError(
-            NO_PROGRAM, "the module must hold one npu.program", found=str(len(found)), remedy=remedy
-        )
+        raise NpuError(NO_PROGRAM, "the module must hold one npu.program", found=str(len(found)), remedy=remedy)
     return found[0]
 
 

@@ -8,8 +8,10 @@ from npuisa.descriptor import Descriptor, Space
 from npuisa.descriptor_encoding import check_descriptor
 from npuisa.dtypes import DTYPES, DType, dtype_named
 from npuisa.errors import NpuError
-from npuisa.kernel import MAX_CONSTANTS, MAX_MICRO_OPS, MAX_SOURCES, Kernel
+from npuisa.kernel import Kernel
 from npuisa.program import Port, Region, RegionKind
+from npuisa.table_encoding import check_kernel
+from npuisa.validate import MAX_SEMAPHORE_VALUE
 from xdsl.dialects.builtin import (
     ArrayAttr,
     DenseArrayBase,
@@ -32,7 +34,6 @@ from npucc.dialects.npu_ops.attributes import KernelAttr
 from npucc.dialects.npu_ops.kernel_text import parse_kernel, print_kernel
 from npucc.dialects.npu_ops.number_text import number_text, parse_number
 
-MAX_SEMAPHORE_PRESET = (1 << 31) - 1
 _Integers = DenseArrayBase[IntegerType]
 _DTYPE_NAMES = [dtype.name for dtype in DTYPES]
 
@@ -261,20 +262,11 @@ class KernelOp(IRDLOperation):
         return Kernel(self.sym_name.data, body.source_types, body.ops, body.constants, body.result)
 
     def verify_(self) -> None:
-        """Limits of the machine, and no register is read before it is written."""
-        kernel, where = self.body.data, f"npu.kernel @{self.sym_name.data}"
-        for what, found, limit in (
-            ("micro-operations", len(kernel.ops), MAX_MICRO_OPS),
-            ("sources", len(kernel.source_types), MAX_SOURCES),
-            ("constants", len(kernel.constants), MAX_CONSTANTS),
-        ):
-            if found > limit:
-                raise VerifyException(f"{where}: {found} {what}, at most {limit}")
-        written = set(range(len(kernel.source_types)))
-        for op in kernel.ops:
-            _verify_written(where, op.sources, written)
-            written.add(op.dst)
-        _verify_written(where, (kernel.result,), written)
+        """The rules of the kernel table: limits, and no register is read before it is written."""
+        try:
+            check_kernel(self.value)
+        except NpuError as error:
+            raise VerifyException(f"npu.kernel @{self.sym_name.data}: {error.message}, {error.found}") from None
 
     def print(self, printer: Printer) -> None:
         """See the class."""
@@ -287,12 +279,6 @@ class KernelOp(IRDLOperation):
         """Inverse of `print`."""
         name = parser.parse_symbol_name()
         return cls.build(properties={"sym_name": name, "body": KernelAttr(parse_kernel(parser))})
-
-
-def _verify_written(where: str, registers: Sequence[int], written: set[int]) -> None:
-    for register in registers:
-        if register not in written:
-            raise VerifyException(f"{where}: v{register} is read before it is written")
 
 
 @irdl_op_definition
@@ -309,7 +295,7 @@ class SemOp(IRDLOperation):
 
     def verify_(self) -> None:
         """The preset is a count."""
-        if not 0 <= self.initial.data <= MAX_SEMAPHORE_PRESET:
+        if not 0 <= self.initial.data <= MAX_SEMAPHORE_VALUE:
             raise VerifyException(f"npu.sem @{self.sym_name.data}: {self.initial.data} is not a count")
 
     def print(self, printer: Printer) -> None:

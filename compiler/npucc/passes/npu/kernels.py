@@ -1,7 +1,7 @@
 """`tile.map` bodies (arith and math operations on scalars) to micro-kernels of the machine.
 
-Dead operations vanish, equal constants are one `const` placed before its first use, and a linear scan gives the
-16 vector registers. The compute type of every value is its IR type: f32, f64, i32, i64, and i1 as a predicate.
+Dead operations vanish, equal constants are one `const` placed before its first use, and a linear scan gives
+the 16 vector registers. Every value is computed in its IR type: f32, f64, i32, i64, and i1 as a predicate.
 """
 
 from __future__ import annotations
@@ -208,10 +208,19 @@ class _Selection:
             return self._emit("select", _micro_type(op.result, self.where), *sources)
         if isinstance(op, arith.CmpfOp | arith.CmpiOp):
             opcode, swapped = self._comparison(op, kind)
-            return self._emit(opcode, kind, *(reversed(sources) if swapped else sources))
+            a, b = reversed(sources) if swapped else sources
+            return self._compare(opcode, kind, a, b)
         if op.name in CONVERSIONS:
             return self._conversion(op, kind, sources[0])
         raise self._unsupported(op, "no micro-operation for this operation")
+
+    def _compare(self, opcode: str, kind: MicroType, a: int, b: int) -> int:
+        """a `opcode` b; predicates have no order on the machine: a < b is (a ^ b) & b, a <= b is (a | b) == b."""
+        if kind is MicroType.PRED and opcode == "lt":
+            return self._emit("and", kind, self._emit("xor", kind, a, b), b)
+        if kind is MicroType.PRED and opcode == "le":
+            return self._emit("eq", kind, self._emit("or", kind, a, b), b)
+        return self._emit(opcode, kind, a, b)
 
     def _comparison(self, op: arith.CmpfOp | arith.CmpiOp, kind: MicroType) -> tuple[str, bool]:
         number = op.predicate.value.data
