@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from xdsl.dialects.builtin import (
@@ -32,7 +32,7 @@ from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from npucc.tiling import TilingSpec
-from npucc.types import AnyTensor, Array, element_name, is_element, is_float, numpy_dtype, type_of
+from npucc.types import AnyTensor, Array, element_name, element_type, is_element, is_float, numpy_dtype, type_of
 
 NODES = "nodes"
 """Discardable attribute: the names of the ONNX nodes that an op came from."""
@@ -110,6 +110,18 @@ def require_same_element(op: str, types: Sequence[AnyTensor]) -> Attribute:
         found = ", ".join(str(each.element_type) for each in types)
         raise VerifyException(f"{op}: operands must have one element type, found {found}")
     return first
+
+
+def common_element(op: str, types: Sequence[AnyTensor]) -> Attribute:
+    """The type in which an element-wise op's operands meet: their own, or f32 for a mixture of f16, bf16 and f32.
+
+    The machine converts elements to the compute type as it loads them, so mixed widths cost nothing.
+    """
+    elements = {each.element_type for each in types}
+    narrow = {element_type(name) for name in ("f16", "bf16", "f32")}
+    if len(elements) > 1 and elements <= narrow:
+        return element_type("f32")
+    return require_same_element(op, types)
 
 
 def broadcast_shape(op: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
@@ -205,8 +217,8 @@ class TileableOp(GraphOp, ABC):
 def _print_property(printer: Printer, name: str, value: Attribute) -> None:
     printer.print_string(f"{name} = ")
     match value:
-        case DenseArrayBase():
-            printer.print_string(str(list(value.get_values())))
+        case DenseArrayBase(elt_type=IntegerType()):
+            printer.print_string(str(list(ints(cast(IntArray, value)))))
         case IntegerAttr():
             printer.print_string(str(value.value.data))
         case FloatAttr():

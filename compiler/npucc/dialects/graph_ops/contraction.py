@@ -103,11 +103,11 @@ class MatmulOp(ContractionOp):
 
 
 def _matmul_type(types: Sequence[AnyTensor], element: Attribute | str | None) -> AnyTensor:
-    a, b = (each.get_shape() for each in types)
+    a, b = (list(each.get_shape()) for each in types)
     op = "graph.matmul"
-    require(len(a) >= 2 and len(b) >= 2, f"{op}: operands need rank >= 2, found shapes {list(a)} and {list(b)}")
-    require(a[-1] == b[-2], f"{op}: k differs, found {a[-1]} in {list(a)} and {b[-2]} in {list(b)}")
-    batch = broadcast_shape(op, [a[:-2], b[:-2]])
+    require(min(len(a), len(b)) >= 2, f"{op}: operands need rank >= 2, found shapes {a} and {b}")
+    require(a[-1] == b[-2], f"{op}: k differs, found {a[-1]} in {a} and {b[-2]} in {b}")
+    batch = broadcast_shape(op, [tuple(a[:-2]), tuple(b[:-2])])
     return tensor((*batch, a[-2], b[-1]), result_element_of(op, types, element))
 
 

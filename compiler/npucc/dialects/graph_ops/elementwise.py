@@ -1,7 +1,8 @@
 """Element-wise ops: the bases, arithmetic and cast.
 
 Each op says two things side by side: its NumPy semantics and the scalar arith/math code of one element, from which the
-bodies of `tile.map` are built. Operands broadcast as in NumPy and share one element type.
+bodies of `tile.map` are built. Operands broadcast as in NumPy and share one element type, except that
+f16, bf16 and f32 may mix (the op then computes in, and gives, f32).
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from npucc.dialects.graph_ops.base import (
     Numerics,
     TileableOp,
     broadcast_shape,
+    common_element,
     dtype_name,
     require,
-    require_same_element,
     tensor_type,
 )
 from npucc.dialects.graph_ops.scalar import ScalarBuilder
@@ -67,7 +68,7 @@ class ElementwiseOp(TileableOp, ABC):
     @classmethod
     def infer_from(cls, types: Sequence[AnyTensor]) -> AnyTensor:
         """The result type."""
-        element = require_same_element(cls.name, types)
+        element = common_element(cls.name, types)
         require(_is_kind(element, cls.ACCEPTS), f"{cls.name}: element type must be {cls.ACCEPTS}, found {element}")
         shape = broadcast_shape(cls.name, [each.get_shape() for each in types])
         return tensor(shape, cls.infer_element(element))

@@ -11,7 +11,7 @@ from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def
 
-from npucc.dialects.graph_ops.base import broadcast_shape, require, require_same_element, tensor_type
+from npucc.dialects.graph_ops.base import broadcast_shape, common_element, require, tensor_type
 from npucc.dialects.graph_ops.elementwise import BinaryOp, ElementwiseOp, Kinds, UnaryOp
 from npucc.dialects.graph_ops.scalar import ScalarBuilder
 from npucc.types import BOOL, AnyTensor, Array, tensor
@@ -166,7 +166,7 @@ class WhereOp(ElementwiseOp):
     def infer_from(cls, types: Sequence[AnyTensor]) -> AnyTensor:
         found = types[0].element_type
         require(found == BOOL, f"{cls.name}: condition must be i1, found {found}")
-        element = require_same_element(cls.name, types[1:])
+        element = common_element(cls.name, types[1:])
         return tensor(broadcast_shape(cls.name, [each.get_shape() for each in types]), element)
 
     def numpy_call(self, args: Sequence[Array]) -> Array:

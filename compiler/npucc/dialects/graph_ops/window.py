@@ -89,7 +89,8 @@ class WindowReduceOp(_ReductionOp):
     def infer(self) -> AnyTensor:
         windows = (self.axes, self.sizes, self.strides, self.dilations, self.pads)
         element = self.result_type.element_type
-        return _window_type(self.operand_types[0], self.fn.data, *map(ints, windows), element)
+        axes, sizes, strides, dilations, pads = (ints(each) for each in windows)
+        return _window_type(self.operand_types[0], self.fn.data, axes, sizes, strides, dilations, pads, element)
 
     @property
     def window(self) -> tuple[Pair, Pair, Pair, Pair, Pads]:

@@ -112,10 +112,12 @@ def constant_after_constant(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | 
     if not isinstance(op, AddOp | MulOp):
         return None
     found = operand_and_constant(op, rewriter)
-    if found is None or type(found[0].owner) is not type(op) or not found[0].has_one_use():
+    if found is None or not found[0].has_one_use():
         return None
     inner = found[0].owner
-    before = operand_and_constant(inner, rewriter) if isinstance(inner, BinaryOp) else None
+    if not isinstance(inner, BinaryOp) or type(inner) is not type(op):
+        return None
+    before = operand_and_constant(inner, rewriter)
     if before is None or found[0].type != op.result.type:
         return None
     function = np.add if isinstance(op, AddOp) else np.multiply

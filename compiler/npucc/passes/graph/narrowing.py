@@ -36,8 +36,8 @@ OUT_OF_RANGE = error_code("NPU-E0603", ExitCode.DOES_NOT_FIT, "Weights exceed th
 class Narrowing:
     """One function from f32 to `narrow` (f16 or bf16). Values of other types are not touched.
 
-    A value is *unsafe* if 16 bits may overflow (squares, powers, exponentials and what sums of them give) and *small* if
-    it comes from sums alone. Both stay f32 until a contraction or a value of full size takes them up.
+    A value is *unsafe* if 16 bits may overflow (squares, powers, exponentials and what sums of them give) and
+    *small* if it comes from sums alone. Both stay f32 until a contraction or a value of full size takes them up.
     """
 
     def __init__(self, function: func.FuncOp, constants: ConstantStore, narrow: Attribute) -> None:
@@ -48,11 +48,16 @@ class Narrowing:
         self.keep_wide: set[SSAValue] = set()
         """Original values that stay f32."""
         self.small: set[SSAValue] = set()
+        self.root: dict[SSAValue, int] = {}
+        """Position of the op from which a chain of element-wise ops starts."""
+        self.position = 0
 
     def run(self) -> None:
         """Rewrite the function."""
-        for op in list(self.function.body.block.ops):
+        for position, op in enumerate(list(self.function.body.block.ops)):
+            self.position = position
             self.build.at(op)
+            self.root.update(dict.fromkeys(op.results, self.position))
             if isinstance(op, func.ReturnOp):
                 wanted = [element_of(operand) for operand in op.operands]
                 results = [self.build.convert(self.build.new(v), e) for v, e in zip(op.operands, wanted)]
@@ -120,21 +125,42 @@ class Narrowing:
     def _elementwise(self, op: ElementwiseOp) -> None:
         """f32 if an operand that is no constant is f32 now, or the result may be too large for 16 bits."""
         floats = [operand for operand in op.operands if element_of(operand) == F32]
-        varying = [operand for operand in floats if not isinstance(operand.owner, ConstantOp)]
+        varying = [operand for operand in dict.fromkeys(floats) if not isinstance(operand.owner, ConstantOp)]
+        self._round_all_but_one(varying)
         unsafe = _grows(op)
-        wide = unsafe or any(element_of(self.build.new(operand)) == F32 for operand in varying)
-        element = F32 if wide else self.narrow
-        operands = [
-            self.build.convert(self.build.new(operand), element) if operand in floats else self.build.new(operand)
-            for operand in op.operands
-        ]
+        wide = any(element_of(self.build.new(operand)) == F32 for operand in varying)
+        operands = [self._operand(op, operand, wide, unsafe) for operand in op.operands]
+        element = F32 if wide or unsafe else self.narrow
         result = element_of(op.result)
         self.build.rebuild(op, operands, element if result == F32 else result)
+        starts = [self.root.get(operand, self.position) for operand in varying]
+        self.root[op.result] = min(starts, default=self.position)
         if unsafe:
             self.keep_wide.add(op.result)
         if varying and all(operand in self.small for operand in varying):
             self.small.add(op.result)
         self._round(op)
+
+    def _operand(self, op: ElementwiseOp, operand: SSAValue, wide: bool, unsafe: bool) -> SSAValue:
+        """An operand in the type for `op`. Next to an f32 operand a 16-bit one needs no cast: operands may mix."""
+        new = self.build.new(operand)
+        if element_of(operand) != F32 or wide:
+            return new
+        return self.build.convert(new, F32 if unsafe else self.narrow)
+
+    def _round_all_but_one(self, varying: Sequence[SSAValue]) -> None:
+        """Of several unrounded results only one can be in the group of this op; the others are stored, so round them.
+
+        The one that stays is the one whose chain starts first: fusion grows groups in program order.
+        """
+        pending = [
+            value
+            for value in varying
+            if element_of(self.build.new(value)) == F32 and value not in self.keep_wide and value not in self.small
+        ]
+        pending.sort(key=lambda value: self.root.get(value, 0))
+        for value in pending[1:]:
+            self.build.values[value] = self.build.convert(self.build.new(value), self.narrow)
 
     def _movement(self, op: GraphOp) -> None:
         """Moved elements keep their type; the parts of a concatenation get one type."""

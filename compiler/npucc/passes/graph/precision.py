@@ -31,10 +31,11 @@ class GraphPrecisionPass(ModulePass):
     """Change the float type of a function of core ops; its signature stays (casts at the borders).
 
     `dtype`: f16, bf16, f32, or empty for the types the model has. To 16 bits: contractions multiply in `dtype` and
-    accumulate in f32, and what is stored between groups has `dtype`; an element-wise epilogue stays in f32 up to its end, so
-    that it rounds once. f32 remains where 16 bits are unsafe: squares, powers and exponentials, their sums, and
-    what is computed from sums alone (the statistics of a normalisation).
-    Holds after: the operands of every contraction have types that the target's matrix engine takes (else NPU-E0601).
+    accumulate in f32, and what is stored between groups has `dtype`; an element-wise epilogue stays in f32 up to
+    its end, so that it rounds once. f32 remains where 16 bits are unsafe: squares, powers and exponentials, their
+    sums, and what is computed from sums alone (the statistics of a normalisation).
+    Holds after: the operands of every contraction have types that the target's matrix engine takes (else
+    NPU-E0601).
     """
 
     name = "graph-precision"

@@ -24,7 +24,7 @@ TENSOR = "tensor"
 Rule = Callable[[GraphOp, "GraphRewriter"], SSAValue | None]
 """Looks at one op; returns a value to take the place of its result, or None."""
 
-Rules = Mapping[type[Operation], Sequence[Rule]]
+Rules = Mapping[type[GraphOp], Sequence[Rule]]
 """Rules by exact class of op, tried in order."""
 
 

@@ -149,13 +149,13 @@ def _window_reduce(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | None:
     if not isinstance(op, WindowReduceOp) or (owner := transposed(op.x)) is None:
         return None
     perm = owner.permutation
-    axes, *pairs, pads = op.window
-    new_axes = (perm[axes[0]], perm[axes[1]])
-    if new_axes[0] > new_axes[1]:
-        new_axes = new_axes[::-1]
-        pairs = [pair[::-1] for pair in pairs]
-        pads = (pads[1], pads[0], pads[3], pads[2])
-    new = WindowReduceOp(owner.x, op.fn.data, new_axes, *pairs, pads, element_of(op.result))
+    axes, sizes, strides, dilations, (low, low2, high, high2) = op.window
+    pads = (low, low2, high, high2)
+    axes = (perm[axes[0]], perm[axes[1]])
+    if axes[0] > axes[1]:
+        axes, sizes, strides, dilations = axes[::-1], sizes[::-1], strides[::-1], dilations[::-1]
+        pads = (low2, low, high2, high)
+    new = WindowReduceOp(owner.x, op.fn.data, axes, sizes, strides, dilations, pads, element_of(op.result))
     return rewriter.insert(TransposeOp(rewriter.insert(new), perm))
 
 
