@@ -1,4 +1,4 @@
-"""Makes graph ops for importer functions: provenance, constants beside the IR, and movement of constants done at once."""
+"""Makes graph ops for importer functions: provenance, constants beside the IR, movement of constants done at once."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from npucc.constants import ConstantStore, Tensor
+from xdsl.dialects.builtin import StringAttr
+from xdsl.ir import Attribute, Block, SSAValue
+
+from npucc.constants import ConstantStore
 from npucc.dialects import graph
 from npucc.frontend.problems import Unsupported
 from npucc.frontend.tensors import MAX_ELEMENTS
-from npucc.types import element_of, element_of_numpy, numpy_dtype, shape_of, tensor_of
-from xdsl.dialects.builtin import StringAttr
-from xdsl.ir import Attribute, Block, SSAValue
+from npucc.types import Array, element_of, element_of_numpy, numpy_dtype, shape_of, tensor_of
 
 TENSOR = "tensor"
 """Discardable attribute of an op whose result is, in ONNX's own layout, the ONNX tensor of that name."""
@@ -31,7 +32,7 @@ class GraphBuilder:
         self.block = block
         self.constants = constants
         self.node = ""
-        self._known: dict[SSAValue, tuple[str, Tensor]] = {}
+        self._known: dict[SSAValue, tuple[str, Array]] = {}
         self._scalars: dict[tuple[str, bytes], SSAValue] = {}
 
     # Values
@@ -44,7 +45,7 @@ class GraphBuilder:
         self.block.add_op(graph.with_nodes(op, [self.node] if self.node else []))
         return op.result
 
-    def constant(self, array: Tensor, name: str) -> SSAValue:
+    def constant(self, array: Array, name: str) -> SSAValue:
         """A constant tensor; the array goes into the store under (a unique form of) `name`."""
         try:
             element_of_numpy(array.dtype)
@@ -67,12 +68,12 @@ class GraphBuilder:
             self._scalars[key] = self.constant(array, f"scalar_{array.dtype}_{number:g}")
         return self._scalars[key]
 
-    def known(self, value: SSAValue) -> Tensor | None:
+    def known(self, value: SSAValue) -> Array | None:
         """The array of a constant value."""
         entry = self._known.get(value)
         return entry[1] if entry else None
 
-    def _derived(self, value: SSAValue, array: Tensor) -> SSAValue:
+    def _derived(self, value: SSAValue, array: Array) -> SSAValue:
         return self.constant(array, self._known[value][0])
 
     # Movement

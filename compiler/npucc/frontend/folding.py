@@ -1,4 +1,4 @@
-"""Evaluation of nodes whose inputs are all known, by onnx.reference, once the size of the result is known to be small."""
+"""Evaluation of nodes whose inputs are all known, by onnx.reference, if the result is small."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import onnx
 from onnx import TensorProto, TypeProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from npucc.constants import Tensor
 from npucc.frontend.node import ImportNode
+from npucc.types import Array
 
 MAX_RESULT_BYTES = 1 << 28
 """Largest result that is computed at import (256 MiB); a larger one is computed by the device, from its inputs."""
@@ -24,7 +24,7 @@ RANDOM_OPS = frozenset(
 )
 
 
-def fold(node: ImportNode) -> list[Tensor] | None:
+def fold(node: ImportNode) -> list[Array] | None:
     """The outputs as arrays; None if the node has unknown inputs, subgraphs, no reference, or a large result."""
     arrays = [node.known(index) if node.has(index) else None for index in range(len(node.inputs))]
     if any(array is None and node.has(index) for index, array in enumerate(arrays)) or node.op_type in RANDOM_OPS:
@@ -37,7 +37,7 @@ def fold(node: ImportNode) -> list[Tensor] | None:
     return _evaluate(node, arrays)
 
 
-def _result_is_small(node: ImportNode, arrays: Sequence[Tensor | None]) -> bool:
+def _result_is_small(node: ImportNode, arrays: Sequence[Array | None]) -> bool:
     """Ask ONNX's shape inference; a result that it cannot size depends on data, and is no larger than its input."""
     types: dict[str, TypeProto] = {}
     data: dict[str, TensorProto] = {}
@@ -51,19 +51,19 @@ def _result_is_small(node: ImportNode, arrays: Sequence[Tensor | None]) -> bool:
     opsets = [helper.make_opsetid(node.domain, node.opset)]
     try:
         inferred = onnx.shape_inference.infer_node_outputs(schema, node.proto, types, data, opset_imports=opsets)
-    except (onnx.shape_inference.InferenceError, RuntimeError):
+    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, ValueError):
         return False
     for result in inferred.values():
         if not result.tensor_type.HasField("shape"):
             continue
         sizes = [dim.dim_value for dim in result.tensor_type.shape.dim if dim.HasField("dim_value")]
-        if math.prod(sizes) * 16 > MAX_RESULT_BYTES and math.prod(sizes) * 4 > MAX_RESULT_BYTES:
+        if math.prod(sizes) * 8 > MAX_RESULT_BYTES:
             return False
     return True
 
 
-def _evaluate(node: ImportNode, arrays: Sequence[Tensor | None]) -> list[Tensor] | None:
-    """Run the one node through onnx.reference at its opset; None where the reference has no (or a failing) implementation."""
+def _evaluate(node: ImportNode, arrays: Sequence[Array | None]) -> list[Array] | None:
+    """Run the one node through onnx.reference at its opset; None where the reference cannot."""
     proto = node.proto
     values = {name: array for name, array in zip(proto.input, arrays) if name and array is not None}
     inputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in values]

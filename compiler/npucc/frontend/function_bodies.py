@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, cast
 
 import onnx
 from onnx import AttributeProto, FunctionProto, NodeProto, TypeProto, helper
@@ -11,6 +12,21 @@ from xdsl.ir import SSAValue
 
 from npucc.frontend.node import ImportNode, Value
 from npucc.types import element_of, numpy_dtype, shape_of
+
+
+class _FunctionSchema(Protocol):
+    """The part of onnx.defs.OpSchema about function bodies, which onnx's type stubs leave out."""
+
+    has_function: bool
+    has_context_dependent_function: bool
+    function_opset_versions: list[int]
+    context_dependent_function_opset_versions: list[int]
+
+    def get_function_with_opset_version(self, version: int) -> bytes: ...
+
+    def get_context_dependent_function_with_opset_version(
+        self, version: int, node: bytes, types: list[bytes]
+    ) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -26,8 +42,10 @@ class FunctionBody:
 def find_function(
     model: onnx.ModelProto, node: NodeProto, domain: str, version: int, view: ImportNode | None
 ) -> FunctionBody | None:
-    """The body for a call: the model's function of that name, else the schema's. Schemas whose body depends on the types
-    of the inputs need `view`; without it only the existence of a body is meant."""
+    """The body for a call: the model's function of that name, else the schema's.
+
+    Schemas whose body depends on the types of the inputs need `view`; without it only the existence is meant.
+    """
     for function in model.functions:
         names = ("" if function.domain == "ai.onnx" else function.domain, function.name, function.overload)
         if names == (domain, node.op_type, node.overload):
@@ -35,12 +53,12 @@ def find_function(
     if not onnx.defs.has(node.op_type, version, domain):
         return None
     schema = onnx.defs.get_schema(node.op_type, version, domain)
-    function = _schema_function(schema, node, version, view)
+    function = _schema_function(cast(_FunctionSchema, schema), node, version, view)
     return None if function is None else _instantiate(function, node, schema)
 
 
 def _schema_function(
-    schema: onnx.defs.OpSchema, node: NodeProto, version: int, view: ImportNode | None
+    schema: _FunctionSchema, node: NodeProto, version: int, view: ImportNode | None
 ) -> FunctionProto | None:
     """The newest body that is not newer than the model's opset."""
     fixed = [number for number in schema.function_opset_versions if number <= version]

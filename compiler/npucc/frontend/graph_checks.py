@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import onnx
-from npucc.frontend.problems import INVALID_GRAPH, one_error
-from npucc.frontend.tensors import type_name
 from npuisa.errors import NpuError
 from onnx import NodeProto, TensorProto, checker
+
+from npucc.frontend.problems import INVALID_GRAPH, one_error
+from npucc.frontend.tensors import type_name
 
 MAX_REPORTED = 100
 

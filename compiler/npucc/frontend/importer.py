@@ -14,7 +14,7 @@ from xdsl.dialects.builtin import ArrayAttr, FunctionType, ModuleOp, StringAttr
 from xdsl.ir import Block, Region, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
-from npucc.constants import ConstantStore, Tensor
+from npucc.constants import ConstantStore
 from npucc.dialects import graph
 from npucc.frontend.builder import GraphBuilder, Shape
 from npucc.frontend.folding import fold
@@ -28,7 +28,7 @@ from npucc.frontend.registry import find_importer
 from npucc.frontend.shapes import bind_shapes, declared_inputs
 from npucc.frontend.tensors import tensor_to_array, type_name
 from npucc.results import NodeSupport
-from npucc.types import element_of_numpy, tensor
+from npucc.types import Array, element_of_numpy, tensor
 
 MAX_CALL_DEPTH = 32
 Scope = dict[str, Value | Unknown | None]
@@ -53,17 +53,19 @@ def import_model(
     *,
     dims: Mapping[str, int] | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
+    fixed_inputs: Mapping[str, Array] | None = None,
     constants: ConstantStore | None = None,
 ) -> ImportedModel:
     """Import a model (path, bytes or ModelProto) for fixed input shapes.
 
-    `dims` gives sizes to symbols (axis 2 of input x without a name: `x.2`), `input_shapes` to whole inputs. Errors:
+    `dims` gives sizes to symbols (axis 2 of input x without a name: `x.2`), `input_shapes` to whole inputs.
+    `fixed_inputs` become constants of the module (shapes, axes, options) and are no inputs of it any more. Errors:
     E0501-E0505 and E0508 for damaged models, E0506/E0507 for missing or contradicting sizes, E0510 with every
     unsupported node in `problems`.
     """
     loaded = load_model(source)
     work = GraphImport(loaded, constants if constants is not None else ConstantStore())
-    work.run(dims, input_shapes)
+    work.run(dims, input_shapes, fixed_inputs)
     work.raise_problems()
     return work.finish()
 
@@ -83,10 +85,15 @@ class GraphImport:
         self._depth = 0
         self._labels = {id(node): node_label(node, index) for index, node in enumerate(loaded.proto.graph.node)}
 
-    def run(self, dims: Mapping[str, int] | None, input_shapes: Mapping[str, Sequence[int]] | None) -> None:
+    def run(
+        self,
+        dims: Mapping[str, int] | None,
+        input_shapes: Mapping[str, Sequence[int]] | None,
+        fixed_inputs: Mapping[str, Array] | None = None,
+    ) -> None:
         """Import inputs, initializers and nodes; problems are collected."""
         model = self.loaded.proto
-        self._add_inputs(dims, input_shapes)
+        self._add_inputs(dims, input_shapes, fixed_inputs or {})
         self._add_initializers(model.graph, self._scope)
         for node in self.loaded.nodes:
             label = self._label(node)
@@ -100,11 +107,19 @@ class GraphImport:
     # Inputs and initializers
 
     def _add_inputs(
-        self, dims: Mapping[str, int] | None, input_shapes: Mapping[str, Sequence[int]] | None
+        self,
+        dims: Mapping[str, int] | None,
+        input_shapes: Mapping[str, Sequence[int]] | None,
+        fixed: Mapping[str, Array],
     ) -> None:
         declared = declared_inputs(self.loaded.proto.graph)
-        self.inputs = bind_shapes(declared, dims, input_shapes)
+        given = {**(input_shapes or {}), **{name: np.shape(array) for name, array in fixed.items()}}
+        shapes = bind_shapes(declared, dims, given)
+        self.inputs = {name: shape for name, shape in shapes.items() if name not in fixed}
+        self._scope.update({name: np.asarray(array) for name, array in fixed.items()})
         for entry in declared:
+            if entry.name in fixed:
+                continue
             try:
                 element = element_of_numpy(onnx.helper.tensor_dtype_to_np_dtype(entry.element_type))
             except KeyError:
@@ -140,10 +155,21 @@ class GraphImport:
             self.malformed.append(error)
             return self._give_up(node, label, found)
         self._bind(node, outputs, self._scope)
+        self._note_undefined(node)
         for name, value in zip(node.output, outputs):
             if name and isinstance(value, SSAValue):
                 self.build.name_tensor(value, name)
         return NodeSupport(name=label, op=node.op_type, where="npu", rule=rule)
+
+    def _note_undefined(self, node: NodeProto) -> None:
+        """Graph outputs must not be outputs that the importer left out."""
+        if self.unsupported or self.malformed:
+            return
+        wanted = {output.name for output in self.loaded.proto.graph.output}
+        for name in wanted.intersection(node.output):
+            if isinstance(self._scope[name], Unknown):
+                rule = "graph outputs are outputs that the importer makes"
+                self._refuse(f"output `{name}`", Unsupported(rule, f"an optional output of {node.op_type}"))
 
     def _refuse(self, where: str, problem: Unsupported) -> None:
         remedy = problem.remedy or "replace it in the model, or run this part outside"
@@ -164,7 +190,7 @@ class GraphImport:
             remedy=problem.remedy,
         )
 
-    def _bind(self, node: NodeProto, outputs: Sequence[Value], scope: Scope) -> None:
+    def _bind(self, node: NodeProto, outputs: Sequence[Value | Unknown], scope: Scope) -> None:
         for index, name in enumerate(node.output):
             if name and index < len(outputs):
                 scope[name] = outputs[index]
@@ -173,7 +199,7 @@ class GraphImport:
 
     def _import_node(
         self, node: NodeProto, label: str, scope: Scope, opsets: Mapping[str, int]
-    ) -> tuple[list[Value], str]:
+    ) -> tuple[list[Value | Unknown], str]:
         """Outputs of a node, and the rule by which it is supported."""
         domain = "" if node.domain == "ai.onnx" else node.domain
         version = opsets.get(domain, 1)
@@ -182,6 +208,9 @@ class GraphImport:
         if any(isinstance(value, Unknown) for value in inputs):
             if importer is None and find_function(self.loaded.proto, node, domain, version, None) is None:
                 raise _no_importer(node, domain, version)
+            if not self.unsupported and not self.malformed:
+                rule = "optional outputs that the importer does not make are not read"
+                raise Unsupported(rule, f"inputs {', '.join(node.input)}")
             return [], "depends on an unsupported node"
         known = [value for value in inputs if not isinstance(value, Unknown)]
         view = ImportNode(node, label, domain, version, known, self.build)
@@ -196,7 +225,7 @@ class GraphImport:
             return _as_list(importer(view)), ""
         return self._import_function(view), "expanded to its function body"
 
-    def _import_branch(self, view: ImportNode, scope: Scope, opsets: Mapping[str, int]) -> list[Value]:
+    def _import_branch(self, view: ImportNode, scope: Scope, opsets: Mapping[str, int]) -> list[Value | Unknown]:
         """An If whose condition is known: the nodes of the branch taken."""
         condition = bool(np.asarray(view.constant(0, "cond")).reshape(-1)[0])
         branch: GraphProto = view.attribute("then_branch" if condition else "else_branch")
@@ -205,7 +234,7 @@ class GraphImport:
         self._import_nodes(branch.node, view.label, inner, opsets)
         return self._results([value.name for value in branch.output], inner)
 
-    def _import_function(self, view: ImportNode) -> list[Value]:
+    def _import_function(self, view: ImportNode) -> list[Value | Unknown]:
         """A node without importer function, by the body that the model or the ONNX schema gives for it."""
         body = find_function(self.loaded.proto, view.proto, view.domain, view.opset, view)
         if body is None:
@@ -229,14 +258,10 @@ class GraphImport:
             self._depth -= 1
 
     @staticmethod
-    def _results(names: Sequence[str], scope: Scope) -> list[Value]:
-        results: list[Value] = []
-        for name in names:
-            value = scope.get(name)
-            if value is None or isinstance(value, Unknown):
-                raise Malformed("the body defines its outputs", f"`{name}` is not defined")
-            results.append(value)
-        return results
+    def _results(names: Sequence[str], scope: Scope) -> list[Value | Unknown]:
+        """The outputs of a body; those that this call leaves undefined are Unknown."""
+        values = [scope.get(name) for name in names]
+        return [Unknown() if value is None else value for value in values]
 
     # The end
 
@@ -281,7 +306,7 @@ class GraphImport:
         return value if isinstance(value, SSAValue) else self.build.constant(value, name)
 
 
-def _as_list(outputs: Value | Sequence[Value]) -> list[Value]:
+def _as_list(outputs: Value | Sequence[Value]) -> list[Value | Unknown]:
     return [outputs] if isinstance(outputs, SSAValue | np.ndarray | np.generic) else list(outputs)
 
 

@@ -1,4 +1,4 @@
-"""Read an ONNX model from a path, bytes or a ModelProto, and refuse what is damaged before anything is built from it."""
+"""Read an ONNX model from a path, bytes or a ModelProto; what is damaged is refused before anything is built."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
+from npuisa.errors import NpuError
+
 from npucc.frontend.graph_checks import check_and_sort
 from npucc.frontend.problems import UNREADABLE, UNSUPPORTED_VERSION
-from npuisa.errors import NpuError
 
 MAX_FILE_BYTES = (1 << 31) - 1
 """protobuf's own limit for one message."""
-OLDEST_OPSET = 6
+OLDEST_OPSET = 1
 
 ModelSource = str | Path | bytes | onnx.ModelProto
 
@@ -61,8 +62,8 @@ def _read(path: Path) -> onnx.ModelProto:
     if size == 0:
         raise _unreadable(str(path), "an empty file", "download the model again")
     if size > MAX_FILE_BYTES:
-        found, remedy = f"{size} bytes", "store the weights as external data (onnx.save(..., save_as_external_data=True))"
-        raise _unreadable(str(path), found, remedy)
+        remedy = "store the weights as external data (onnx.save(..., save_as_external_data=True))"
+        raise _unreadable(str(path), f"{size} bytes", remedy)
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             view = memoryview(data)

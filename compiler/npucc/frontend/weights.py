@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, numpy_helper
 
-from npucc.constants import Tensor
+from npucc.types import Array
 
 _PASSING = ("Identity", "Unsqueeze", "Squeeze", "Reshape", "Transpose", "Dropout")
 RESIDUAL_GAIN = 0.3
@@ -104,7 +104,7 @@ def _role(
             return "bias", 1.0
 
 
-def _draw(rng: np.random.Generator, shape: tuple[int, ...], role: str, gain: float) -> Tensor:
+def _draw(rng: np.random.Generator, shape: tuple[int, ...], role: str, gain: float) -> Array:
     """f32 values; He scaling (variance 2 / fan-in) for weights of products."""
     match role:
         case "filters":
@@ -121,7 +121,7 @@ def _draw(rng: np.random.Generator, shape: tuple[int, ...], role: str, gain: flo
             return _normal(rng, shape, 0.05)
 
 
-def _normal(rng: np.random.Generator, shape: tuple[int, ...], deviation: float) -> Tensor:
+def _normal(rng: np.random.Generator, shape: tuple[int, ...], deviation: float) -> Array:
     values = rng.standard_normal(shape, np.float32)
     values *= np.float32(deviation)
     return values

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from ml_dtypes import finfo
+from xdsl.ir import SSAValue
+
 from npucc.dialects import graph
 from npucc.frontend.node import ImportNode
 from npucc.frontend.registry import onnx_op
 from npucc.types import element_of, is_float, numpy_dtype, shape_of
-from xdsl.ir import SSAValue
 
 
 @onnx_op("LeakyRelu")
@@ -156,7 +158,5 @@ def _clip(node: ImportNode, low: float | None, high: float | None) -> SSAValue:
 
 def _limits(dtype: np.dtype) -> tuple[float, float]:
     """Least and greatest finite float; exporters write them for 'no bound'."""
-    from ml_dtypes import finfo
-
     info = finfo(dtype)
     return float(info.min), float(info.max)

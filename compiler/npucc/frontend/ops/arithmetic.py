@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import reduce
 
+from xdsl.ir import SSAValue
+
 from npucc.dialects import graph
 from npucc.frontend.node import ImportNode
 from npucc.frontend.problems import Malformed
 from npucc.frontend.registry import onnx_op
 from npucc.types import element_of, is_float, shape_of
-from xdsl.ir import SSAValue
 
 BinaryClass = Callable[[SSAValue, SSAValue], graph.GraphOp]
 
@@ -94,6 +95,4 @@ def power(node: ImportNode) -> SSAValue:
 def modulo(node: ImportNode) -> SSAValue:
     """Remainder: sign of the divisor, or of the dividend with `fmod`."""
     make = graph.RemOp if node.integer("fmod") else graph.ModOp
-    if is_float(element_of(node.input(0))) and not node.integer("fmod"):
-        raise Malformed("floats need fmod = 1", "fmod = 0")
     return node.build.emit(make(node.input(0), node.input(1)))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 from xdsl.ir import SSAValue
 
-from npucc.constants import Tensor
 from npucc.dialects import graph
 from npucc.frontend.layout import to_channels_first, to_channels_last
 from npucc.frontend.node import ImportNode
 from npucc.frontend.problems import Malformed
 from npucc.frontend.registry import onnx_op
 from npucc.frontend.windows import Window, explicit_pads, per_axis, same_pads, spatial_rank, windows
-from npucc.types import shape_of
+from npucc.types import Array, shape_of
 
 
 @onnx_op("Conv")
@@ -52,7 +51,7 @@ Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]
 
 
 def _geometry(axes: list[Window]) -> Geometry:
-    """(strides, dilations, pads [top, left, bottom, right]) of two axes; one axis is the width of an image of height 1."""
+    """(strides, dilations, pads [top, left, bottom, right]); one axis is the width of an image of height 1."""
     x = axes[-1]
     if len(axes) == 1:
         return (1, x.stride), (1, x.dilation), (0, x.before, 0, x.after)
@@ -64,15 +63,16 @@ def _geometry(axes: list[Window]) -> Geometry:
 def conv_transpose(node: ImportNode) -> SSAValue:
     """x [n, ci, spatial], w [ci, co / group, kernel]: a stride-1 convolution that makes stride^2 outputs per channel.
 
-    Output position q * stride + p takes the inputs q - t through the weights p + stride * t: for each phase p this is an ordinary
-    convolution over t. All phases together are one convolution, and moving the phases into space gives the result.
+    Output position q * stride + p takes the inputs q - t through the weights p + stride * t: for each phase p this is
+    an ordinary convolution over t. All phases together are one convolution; moving them into space gives the result.
     """
     x, build = node.input(0), node.build
     w = node.constant(1, "W")
     shape, groups = shape_of(x), node.integer("group", 1)
     rank = spatial_rank(node, shape)
     if w.ndim != rank + 2 or w.shape[0] != shape[1] or groups < 1 or shape[1] % groups:
-        raise Malformed("weights are [ci, co / group, kernel]", f"{list(w.shape)} for {shape[1]} channels, group {groups}")
+        found = f"{list(w.shape)} for {shape[1]} channels, group {groups}"
+        raise Malformed("weights are [ci, co / group, kernel]", found)
     w = _dilate(w, per_axis(node, "dilations", rank))
     strides = per_axis(node, "strides", rank)
     starts, sizes = _output_region(node, shape[2:], w.shape[2:], strides)
@@ -97,7 +97,7 @@ def conv_transpose(node: ImportNode) -> SSAValue:
     return to_channels_first(build, y if bias is None else build.add(y, bias), rank)
 
 
-def _dilate(w: Tensor, dilations: list[int]) -> Tensor:
+def _dilate(w: Array, dilations: list[int]) -> Array:
     """Weights with zeros between their elements."""
     if all(dilation == 1 for dilation in dilations):
         return w
@@ -127,7 +127,7 @@ def _output_region(
     return before, sizes
 
 
-def _phase_weights(w: Tensor, taps: list[int], strides: list[int], groups: int) -> Tensor:
+def _phase_weights(w: Array, taps: list[int], strides: list[int], groups: int) -> Array:
     """[ci, co / g, kh, kw] -> HWIO [taps, taps, ci / g, g * stride * stride * co / g], the taps reversed."""
     inputs, outputs, *kernel = w.shape
     padded = np.zeros((inputs, outputs, taps[0] * strides[0], taps[1] * strides[1]), w.dtype)

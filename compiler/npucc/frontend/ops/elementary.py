@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from onnx import TensorProto, helper
+from xdsl.ir import Attribute, SSAValue
+
 from npucc.dialects import graph
 from npucc.frontend.node import ImportNode, Value
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
 from npucc.frontend.tensors import type_name
 from npucc.types import element_of, element_of_numpy, is_float
-from xdsl.ir import SSAValue
 
 UnaryClass = Callable[[SSAValue], graph.GraphOp]
 
@@ -72,7 +74,7 @@ def _passed_on(node: ImportNode) -> Value:
 @onnx_op("Cast")
 def cast(node: ImportNode) -> SSAValue:
     """Conversion to the element type `to`."""
-    return node.build.cast(node.input(0), element_of_onnx(node.integer("to")))
+    return node.build.cast(node.input(0), element_of_onnx(node.attribute("to")))
 
 
 @onnx_op("CastLike")
@@ -81,11 +83,12 @@ def cast_like(node: ImportNode) -> SSAValue:
     return node.build.cast(node.input(0), element_of(node.input(1)))
 
 
-def element_of_onnx(element_type: int):
-    """The graph's element type for a TensorProto data type."""
-    from onnx import TensorProto, helper
-
-    if element_type not in TensorProto.DataType.values():
+def element_of_onnx(element_type: int | str) -> Attribute:
+    """The graph's element type for a TensorProto data type (before opset 6: its name)."""
+    known = dict(TensorProto.DataType.items())
+    if isinstance(element_type, str):
+        element_type = known.get(element_type, -1)
+    if element_type not in known.values():
         raise Malformed("`to` is an element type of ONNX", str(element_type))
     try:
         return element_of_numpy(helper.tensor_dtype_to_np_dtype(element_type))

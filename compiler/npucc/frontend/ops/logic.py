@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from xdsl.ir import SSAValue
+
 from npucc.dialects import graph
 from npucc.frontend.node import ImportNode
 from npucc.frontend.ops.arithmetic import BinaryClass, binary_operands
 from npucc.frontend.registry import onnx_op
-from xdsl.ir import SSAValue
 
 COMPARISONS: dict[str, BinaryClass] = {
     "Equal": graph.EqualOp,

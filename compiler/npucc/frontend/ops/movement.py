@@ -8,19 +8,19 @@ from collections.abc import Sequence
 import numpy as np
 from xdsl.ir import SSAValue
 
-from npucc.constants import Tensor
 from npucc.dialects import graph
 from npucc.frontend.builder import GraphBuilder, Shape
 from npucc.frontend.node import ImportNode
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
-from npucc.types import element_of, numpy_dtype, shape_of
+from npucc.types import Array, element_of, numpy_dtype, shape_of
 
 
 @onnx_op("Reshape")
 def reshape(node: ImportNode) -> SSAValue:
-    """0 keeps a size (unless `allowzero`), one -1 is inferred."""
-    x, requested = node.input(0), node.constant_ints(1, "shape")
+    """`shape` is an attribute before opset 5. 0 keeps a size (unless `allowzero`), one -1 is inferred."""
+    x = node.input(0)
+    requested = node.integers("shape") if node.has_attribute("shape") else node.constant_ints(1, "shape")
     shape, old = list(requested), shape_of(x)
     if not node.integer("allowzero"):
         for axis, size in enumerate(requested):
@@ -287,7 +287,7 @@ def gather(node: ImportNode) -> SSAValue:
     return build.reshape(y, (*shape_of(x)[:axis], *indices.shape, *shape_of(x)[axis + 1 :]))
 
 
-def _wrapped_indices(node: ImportNode, indices: Tensor, size: int) -> Tensor:
+def _wrapped_indices(node: ImportNode, indices: Array, size: int) -> Array:
     if indices.dtype.kind not in "iu":
         raise Malformed("indices are integers", f"{indices.dtype}")
     wide = indices.astype(np.int64)
@@ -320,13 +320,14 @@ def depth_to_space(node: ImportNode) -> SSAValue:
 
 @onnx_op("SpaceToDepth")
 def space_to_depth(node: ImportNode) -> SSAValue:
-    """Blocks of pixels to channels."""
+    """Blocks of pixels to channels; modes as in DepthToSpace."""
     build, x = node.build, node.input(0)
     n, c, h, w = shape = shape_of(x)
     b = _split_blocks(node, shape)
     if h % b or w % b:
         raise Malformed("blocksize divides height and width", f"{h} x {w}, blocksize {b}")
-    y = build.transpose(build.reshape(x, (n, c, h // b, b, w // b, b)), (0, 3, 5, 1, 2, 4))
+    order = (0, 3, 5, 1, 2, 4) if node.text("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    y = build.transpose(build.reshape(x, (n, c, h // b, b, w // b, b)), order)
     return build.reshape(y, (n, c * b * b, h // b, w // b))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from ml_dtypes import finfo
 from xdsl.ir import SSAValue
 
 from npucc.dialects import graph
@@ -23,10 +24,10 @@ def _along_channels(node: ImportNode, value: SSAValue, rank: int) -> SSAValue:
 def batch_normalization(node: ImportNode) -> SSAValue:
     """In inference: x * scale' + shift' per channel, the two vectors computed at import (in f64)."""
     build, x = node.build, node.input(0)
-    if node.integer("training_mode") or (node.opset < 7 and not node.integer("is_test", 0)):
-        # Opset 6 marks inference with is_test = 1; models without outputs of batch statistics are for inference too.
-        if any(node.uses_output(index) for index in range(1, 5)):
-            raise Unsupported("BatchNormalization runs in inference mode", "training mode", "export with model.eval()")
+    # Opset 6 marks inference with is_test = 1; models without outputs of batch statistics are for inference too.
+    trains = node.integer("training_mode") or (node.opset < 7 and not node.integer("is_test", 0))
+    if trains and any(node.uses_output(index) for index in range(1, 5)):
+        raise Unsupported("BatchNormalization runs in inference mode", "training mode", "export with model.eval()")
     if not node.integer("spatial", 1):
         raise Unsupported("BatchNormalization is per channel", "spatial = 0", "export with spatial = 1")
     names = ("scale", "B", "input_mean", "input_var")
@@ -136,7 +137,8 @@ def lp_normalization(node: ImportNode) -> SSAValue:
     build, x, p = node.build, node.input(0), node.integer("p", 2)
     axis = node.axis("axis", len(shape_of(x)), -1)
     norm = lp_root(node, build.reduce(lp_power(node, x, p), "sum", [axis]), p)
-    return build.div(x, norm)
+    least = float(finfo(numpy_dtype(element_of(x))).smallest_normal)  # 0 / 0 is 0 here
+    return build.div(x, build.emit(graph.MaxOp(norm, build.scalar(least, norm))))
 
 
 @onnx_op("LRN")

@@ -7,14 +7,13 @@ import math
 import numpy as np
 from xdsl.ir import SSAValue
 
-from npucc.constants import Tensor
 from npucc.dialects import graph
 from npucc.frontend.layout import to_channels_first, to_channels_last
 from npucc.frontend.node import ImportNode
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
 from npucc.frontend.windows import Window, spatial_rank, windows
-from npucc.types import element_of, numpy_dtype
+from npucc.types import Array, element_of, numpy_dtype
 
 
 def _pool_windows(node: ImportNode) -> list[Window]:
@@ -68,7 +67,7 @@ def average_pool(node: ImportNode) -> SSAValue:
     return to_channels_first(build, y, len(axes))
 
 
-def _counts(axis: Window, with_padding: bool) -> Tensor:
+def _counts(axis: Window, with_padding: bool) -> Array:
     """Elements that each window of one axis averages: inside the input, or inside the declared padding too."""
     first = np.arange(axis.output) * axis.stride - axis.before
     positions = first[:, None] + np.arange(axis.size)[None, :] * axis.dilation

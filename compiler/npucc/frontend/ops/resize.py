@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from xdsl.ir import SSAValue
 
-from npucc.constants import Tensor
 from npucc.frontend.layout import to_channels_first, to_channels_last
 from npucc.frontend.node import ImportNode
 from npucc.frontend.ops.movement import repeat_axes, take
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
 from npucc.frontend.tensors import checked_elements
-from npucc.types import element_of, is_float, numpy_dtype, shape_of
+from npucc.types import Array, element_of, is_float, numpy_dtype, shape_of
 
 
 @dataclass(frozen=True)
@@ -168,7 +167,7 @@ def _nearest(node: ImportNode, x: SSAValue, axes: dict[int, AxisResize], samplin
     """Axes that repeat each element k times together; others by gathering slices, or a selection matrix for floats."""
     build = node.build
     repeats = [1] * len(shape_of(x))
-    others: dict[int, Tensor] = {}
+    others: dict[int, Array] = {}
     for axis, entry in axes.items():
         positions = nearest_positions(entry, sampling)
         factor = entry.output // entry.input if entry.input and entry.output % entry.input == 0 else 0
@@ -187,7 +186,7 @@ def _nearest(node: ImportNode, x: SSAValue, axes: dict[int, AxisResize], samplin
     return x
 
 
-def _apply_matrix(node: ImportNode, x: SSAValue, axis: int, matrix: tuple[Tensor, Tensor]) -> SSAValue:
+def _apply_matrix(node: ImportNode, x: SSAValue, axis: int, matrix: tuple[Array, Array]) -> SSAValue:
     """y[.., o, ..] = sum_i matrix[o, i] x[.., i, ..] + offset[o], as one batched matrix product."""
     build, shape = node.build, shape_of(x)
     weights, offset = (part.astype(numpy_dtype(element_of(x))) for part in matrix)
@@ -199,7 +198,7 @@ def _apply_matrix(node: ImportNode, x: SSAValue, axis: int, matrix: tuple[Tensor
     return build.reshape(y, (*shape[:axis], len(weights), *shape[axis + 1 :]))
 
 
-def source_coordinates(axis: AxisResize, coordinates: str) -> Tensor:
+def source_coordinates(axis: AxisResize, coordinates: str) -> Array:
     """Input position of each output position (float)."""
     out = np.arange(axis.output, dtype=np.float64)
     match coordinates:
@@ -214,7 +213,9 @@ def source_coordinates(axis: AxisResize, coordinates: str) -> Tensor:
             center = axis.input / 2
             return center * (1 - adjustment) + (out + 0.5) / axis.scale - 0.5
         case "align_corners":
-            return out * (axis.input - 1) / (axis.output - 1) if axis.output > 1 else np.zeros_like(out)
+            # The resized length is input * scale, not rounded, as in the ONNX reference.
+            steps = axis.input * axis.scale - 1
+            return out * (axis.input - 1) / steps if axis.output > 1 else np.zeros_like(out)
         case "tf_half_pixel_for_nn":
             return (out + 0.5) / axis.scale
         case "tf_crop_and_resize":
@@ -226,7 +227,7 @@ def source_coordinates(axis: AxisResize, coordinates: str) -> Tensor:
             raise Unsupported("a coordinate transformation of ONNX", f"`{coordinates}`")
 
 
-def nearest_positions(axis: AxisResize, sampling: Sampling) -> Tensor:
+def nearest_positions(axis: AxisResize, sampling: Sampling) -> Array:
     """Input element of each output element in nearest mode."""
     source = source_coordinates(axis, sampling.coordinates)
     match sampling.nearest:
@@ -243,7 +244,7 @@ def nearest_positions(axis: AxisResize, sampling: Sampling) -> Tensor:
     return np.clip(chosen, 0, axis.input - 1).astype(np.int64)
 
 
-def _kernel(distance: Tensor, sampling: Sampling) -> Tensor:
+def _kernel(distance: Array, sampling: Sampling) -> Array:
     """Interpolation weight at a distance: a triangle, or Keys' cubic."""
     d = np.abs(distance)
     if sampling.mode == "linear":
@@ -254,7 +255,7 @@ def _kernel(distance: Tensor, sampling: Sampling) -> Tensor:
     return np.where(d <= 1, near, np.where(d < 2, far, 0.0))
 
 
-def interpolation_matrix(axis: AxisResize, sampling: Sampling) -> tuple[Tensor, Tensor]:
+def interpolation_matrix(axis: AxisResize, sampling: Sampling) -> tuple[Array, Array]:
     """([output, input] weights, [output] offset); rows outside the input are the extrapolation value."""
     source = source_coordinates(axis, sampling.coordinates)
     matrix = np.zeros((axis.output, axis.input))
