@@ -1,0 +1,128 @@
+"""Which semaphore an edge or a rotation uses; the machine has a limited number of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from npuisa.errors import ExitCode, NpuError, error_code
+from npuisa.instructions import SEMAPHORES
+
+from npucc.synchronisation.dependences import Edge
+from npucc.synchronisation.rotation import Rotation
+
+TOO_MANY = error_code("NPU-E0721", ExitCode.DOES_NOT_FIT, "A program needs more semaphores than the machine has")
+
+
+@dataclass
+class Adaption:
+    """At the start of `group`, the credits of `semaphore` change by `change`: up by posts, down by waits."""
+
+    group: int
+    semaphore: str
+    producer: str
+    consumer: str
+    change: int
+
+
+@dataclass
+class Names:
+    """The semaphores of a program: initial values, who uses which, and changes of credits between groups."""
+
+    initial: dict[str, int] = field(default_factory=dict[str, int])
+    of_edge: list[str] = field(default_factory=list[str])
+    of_rotation: list[str] = field(default_factory=list[str])
+    adaptions: list[Adaption] = field(default_factory=list[Adaption])
+
+
+@dataclass
+class _Pooled:
+    """A semaphore for rotations of one pair of engines: present credits and when it was last in use."""
+
+    name: str
+    credits: int
+    group: int
+    last: int
+
+
+def assign_names(edges: Sequence[Edge], rotations: Sequence[Rotation], limit: int = SEMAPHORES) -> Names:
+    """Names and initial values for `edges` and `rotations` (both in program order), at most `limit`.
+
+    Forward edges share one semaphore per pair of engines and depth of scope. A rotation takes one of its pair
+    that is not in use at the same time: with the same credits and not used by the group before, if the number
+    permits, so that groups do not delay each other; else one with the same credits; else, between groups, one
+    whose credits are adapted. NpuError if all of this needs more than `limit`.
+    """
+    names = Names()
+    for edge in edges:
+        name = f"{edge.producer}.{edge.consumer}.full{edge.scope.depth}"
+        names.initial[name] = 0
+        names.of_edge.append(name)
+    for spare in (2, 1, 0):
+        attempt = _RotationNames(limit - len(names.initial), spare)
+        if attempt.run(rotations):
+            names.of_rotation = attempt.chosen
+            names.adaptions = attempt.adaptions
+            names.initial.update(attempt.initial)
+            return names
+    raise _too_many(names, rotations, limit)
+
+
+class _RotationNames:
+    """One attempt. `spare` 2: fresh semaphores where the group before used those there are; 1: only where the
+    credits differ; 0: only where all of the pair are in use."""
+
+    def __init__(self, room: int, spare: int) -> None:
+        self.room = room
+        self.spare = spare
+        self.pairs: dict[tuple[str, str], list[_Pooled]] = defaultdict(list)
+        self.initial: dict[str, int] = {}
+        self.chosen: list[str] = []
+        self.adaptions: list[Adaption] = []
+
+    def run(self, rotations: Sequence[Rotation]) -> bool:
+        """Choose for all rotations; False if the room does not suffice."""
+        for rotation in rotations:
+            pooled = self._find(rotation) or self._make(rotation)
+            if pooled.credits != rotation.credits:
+                change = rotation.credits - pooled.credits
+                self.adaptions.append(
+                    Adaption(rotation.group, pooled.name, rotation.producer, rotation.consumer, change)
+                )
+                pooled.credits = rotation.credits
+            pooled.group, pooled.last = rotation.group, rotation.last
+            self.chosen.append(pooled.name)
+        return len(self.initial) <= self.room
+
+    def _find(self, rotation: Rotation) -> _Pooled | None:
+        free = [p for p in self.pairs[rotation.producer, rotation.consumer] if p.last < rotation.first]
+        same = [p for p in free if p.credits == rotation.credits]
+        rested = [p for p in same if p.group < rotation.group - 1 or p.group == rotation.group]
+        others = [p for p in free if p.group < rotation.group]
+        candidates = {2: rested, 1: same, 0: same or others}[self.spare]
+        return min(candidates, key=lambda p: p.last, default=None)
+
+    def _make(self, rotation: Rotation) -> _Pooled:
+        pair = self.pairs[rotation.producer, rotation.consumer]
+        name = f"{rotation.producer}.{rotation.consumer}.free{len(pair)}"
+        self.initial[name] = rotation.credits
+        made = _Pooled(name, rotation.credits, rotation.group, rotation.last)
+        pair.append(made)
+        return made
+
+
+def _too_many(names: Names, rotations: Sequence[Rotation], limit: int) -> NpuError:
+    attempt = _RotationNames(limit, 0)
+    attempt.run(rotations)
+    by_pair: dict[str, int] = defaultdict(int)
+    for name in (*names.initial, *attempt.initial):
+        by_pair[name.rpartition(".")[0]] += 1
+    busiest = sorted(by_pair.items(), key=lambda item: -item[1])[:6]
+    return NpuError(
+        TOO_MANY,
+        f"the program needs more than {limit} semaphores",
+        found=f"{len(names.initial) + len(attempt.initial)}; most by engine pairs: "
+        + ", ".join(f"{pair} {count}" for pair, count in busiest),
+        remedy="use fewer pools per group, or fewer DMA channels for the same purpose",
+    )
