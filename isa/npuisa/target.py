@@ -59,13 +59,13 @@ class Matrix(_Strict):
 class Accumulator(_Strict):
     """Accumulator memory, written by the matrix engine and read by the output stage."""
 
-    bytes: int = Field(gt=0)
+    bytes: int = Field(gt=0, description="bytes of accumulators")
 
 
 class Output(_Strict):
     """Output stage: elements leave the accumulators through `lanes` lanes per cycle."""
 
-    lanes: int = Field(gt=0)
+    lanes: int = Field(gt=0, description="elements that leave the accumulators per cycle")
 
 
 class Vector(_Strict):
@@ -94,15 +94,15 @@ class Vector(_Strict):
 class Sram(_Strict):
     """On-chip operand memory of one core."""
 
-    bytes: int = Field(gt=0)
-    banks: int = Field(gt=0)
+    bytes: int = Field(gt=0, description="bytes of operand memory")
+    banks: int = Field(gt=0, description="banks, interleaved by lines")
     bank_bytes: int = Field(gt=0, description="bytes that one bank delivers per cycle")
 
 
 class Dma(_Strict):
     """DMA engines of one core."""
 
-    channels: int = Field(ge=1, le=4)
+    channels: int = Field(ge=1, le=4, description="DMA channels, each with a queue of its own")
     outstanding: int = Field(gt=0, description="bursts that one channel keeps in flight")
     efficiency: float = Field(gt=0, le=1, description="fraction of burst x outstanding / latency that is reached")
 
@@ -110,10 +110,10 @@ class Dma(_Strict):
 class Dram(_Strict):
     """External memory as one core sees it."""
 
-    bytes: int = Field(gt=0)
+    bytes: int = Field(gt=0, description="bytes of external memory")
     bandwidth_gbs: float = Field(gt=0, description="GB/s (10^9), reads and writes together")
-    latency_cycles: int = Field(ge=0)
-    burst_bytes: int = Field(gt=0)
+    latency_cycles: int = Field(ge=0, description="cycles from a request to its first data")
+    burst_bytes: int = Field(gt=0, description="bytes that one request moves at least")
 
 
 class Sequencer(_Strict):
@@ -127,7 +127,7 @@ class Target(_Strict):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
     description: str
-    clock_ghz: float = Field(gt=0)
+    clock_ghz: float = Field(gt=0, description="clock in GHz")
     cores: int = Field(ge=1, description="cores of the chip; npucc compiles for one")
     matrix: Matrix
     accumulator: Accumulator
