@@ -11,8 +11,8 @@ from difflib import get_close_matches
 from importlib import import_module, metadata
 
 from npuisa.errors import ExitCode, NpuError, error_code
-from xdsl.passes import ModulePass, PassPipeline
-from xdsl.utils.arg_spec import parse_pipeline
+from xdsl.passes import ModulePass
+from xdsl.utils.arg_spec import ArgSpec, parse_pipeline
 from xdsl.utils.exceptions import ArgSpecParseError
 
 UNKNOWN_PASS = error_code("NPU-E0021", ExitCode.USAGE, "No pass of that name")
@@ -65,18 +65,22 @@ def make_pipeline(spec: str) -> tuple[ModulePass, ...]:
     """Passes from `"pass{option=1},pass"`, as `npucc opt -p` takes it."""
     known = known_passes()
     try:
-        names = [item.name for item in parse_pipeline(spec)]
+        specs = list(parse_pipeline(spec))
     except ArgSpecParseError as error:
         raise _bad_spec(spec, error) from None
-    for name in names:
-        if name not in known:
-            close = get_close_matches(name, known, n=1)
-            remedy = f"did you mean {close[0]}?" if close else "docs/reference/passes.md lists them"
-            raise NpuError(UNKNOWN_PASS, "no such pass", found=name, remedy=remedy)
+    return tuple(_make(known, item) for item in specs)
+
+
+def _make(known: dict[str, PassFactory], spec: ArgSpec) -> ModulePass:
+    if spec.name not in known:
+        close = get_close_matches(spec.name, known, n=1)
+        remedy = f"did you mean {close[0]}?" if close else "docs/reference/passes.md lists them"
+        raise NpuError(UNKNOWN_PASS, "no such pass", found=spec.name, remedy=remedy)
+    made = known[spec.name]()
     try:
-        return PassPipeline.parse_spec(known, spec).passes
+        return made.from_pass_spec(spec)
     except (ArgSpecParseError, ValueError, TypeError) as error:
-        raise _bad_spec(spec, error) from None
+        raise _bad_spec(str(spec), error) from None
 
 
 def _bad_spec(spec: str, error: BaseException) -> NpuError:
