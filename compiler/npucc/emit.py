@@ -156,10 +156,10 @@ class _Emitter:
     def _loop(self, op: LoopOp) -> None:
         position = len(self.instructions)
         self.instructions.append(SHalt())  # holds the place until the end of the body is known
-        self.debug.append(self._origin(op.origin, None, "loop"))
+        self.debug.append(self._origin(op.origin, None, SLoop.mnemonic))
+        step = self._step(op.step.data)
         self.block(op.body.block)
-        end, step = len(self.instructions), self._step(op.step.data)
-        self.instructions[position] = SLoop(count=op.count.data, end=end, step=step)
+        self.instructions[position] = SLoop(count=op.count.data, end=len(self.instructions), step=step)
 
     def _step(self, increments: tuple[Increment, ...]) -> int:
         if increments not in self._steps:

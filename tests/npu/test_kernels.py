@@ -161,7 +161,7 @@ def chain(length: int) -> Block:
 
 def test_a_kernel_that_is_too_long_names_the_operation() -> None:
     assert len(lower_kernel("k", chain(MAX_MICRO_OPS), "here").ops) == MAX_MICRO_OPS
-    with pytest.raises(NpuError, match="tile.map 4xf32") as caught:
+    with pytest.raises(NpuError, match=r"tile\.map 4xf32") as caught:
         lower_kernel("k", chain(MAX_MICRO_OPS + 1), "tile.map 4xf32")
     assert caught.value.entry.code == "NPU-E0720" and caught.value.remedy
 

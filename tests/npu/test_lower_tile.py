@@ -8,8 +8,8 @@ from npucc.constants import ConstantStore
 from npucc.dialects import tile
 from npucc.emit import emit_program
 from npucc.interpreters.addresses import address_differences
-from npucc.interpreters.npu import run_npu
 from npucc.interpreters.tile import run_tile
+from npucc.npu_values import run_npu
 from npucc.passes.npu.lower_tile import lower_function
 from npuisa.instructions import AccMode, MxGemm, SLoop
 from npuisa.program import Increment

@@ -1,34 +1,21 @@
-"""Runs npu dialect IR: structured loops and registers straight from the operations, not from emitted words.
+"""Control flow of npu dialect IR: structured loops and registers straight from the operations.
 
-Values come from the semantics of the simulator; control flow, registers and operands are worked out here a second
-time, so that a difference to the emitted program points at the emitter (or at the sequencer).
+Independent of the emitted words, so that a difference to the emitted program points at the emitter or at the
+sequencer. `npucc.npu_values` adds the values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-import numpy as np
 from npuisa.descriptor import Descriptor
 from npuisa.errors import NpuError
 from npuisa.instructions import SCALAR_REGISTERS, AccMode, AluFn, Engine
-from npuisa.program import Program
-from npuisa.target import Target
-from npusim.memory import Memory
-from npusim.semantics import SEMANTICS, Context
-from npusim.sequence import StaticInstruction
-from npusim.views import OperandBinder
-from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block
 
-from npucc.constants import ConstantStore
 from npucc.dialects.npu import DescOp, InstructionOp, LoopOp, ProgramOp
-from npucc.dialects.npu_ops.instruction import field_specs
-from npucc.emit import emit_program, program_op
-from npucc.passes.npu.faults import TILE_OP
-from npucc.types import Array
+from npucc.passes.npu.faults import NOT_INTERPRETED
 
 
 @dataclass(frozen=True)
@@ -38,25 +25,6 @@ class Executed:
     op: InstructionOp
     offsets: dict[str, int]
     accumulate: bool
-
-
-def run_npu(
-    module: ModuleOp, inputs: dict[str, Array], constants: ConstantStore, target: Target | None = None
-) -> dict[str, Array]:
-    """Run the module's program on `inputs` by port name; the outputs by name.
-
-    Semaphores are not looked at: the functional simulator checks them. NpuError as from the simulator.
-    """
-    program = emit_program(module, constants)
-    memory = Memory(program, target or Target.load(program.target))
-    memory.reset()
-    for port in program.inputs:
-        memory.write_input(port, inputs[port.name])
-    machine = _Values(program, memory, descriptors_of(program_op(module)))
-    with np.errstate(all="ignore"):
-        for executed in execute(program_op(module)):
-            machine.run(executed)
-    return {port.name: memory.port(port).copy() for port in program.outputs}
 
 
 def descriptors_of(program: ProgramOp) -> dict[str, Descriptor]:
@@ -106,7 +74,7 @@ def _execute_scalar(op: InstructionOp, registers: list[int]) -> None:
             pass
         case other:
             remedy = "run the emitted program on the functional simulator"
-            raise NpuError(TILE_OP, "the IR interpreter does not run this instruction", other, remedy=remedy)
+            raise NpuError(NOT_INTERPRETED, "the IR interpreter does not run this instruction", other, remedy=remedy)
     registers[0] = 0
 
 
@@ -115,52 +83,3 @@ def _executed(op: InstructionOp, registers: list[int]) -> Executed:
     mode = op.field("mode") if "mode" in op.properties else AccMode.SET
     accumulate = mode is AccMode.ADD or (mode is AccMode.ADD_IF and registers[op.field("pred") or 0] != 0)
     return Executed(op, offsets, accumulate)
-
-
-@dataclass
-class _Values:
-    """Semantics of the simulator, prepared per operation."""
-
-    program: Program
-    memory: Memory
-    descriptors: dict[str, Descriptor]
-    _prepared: dict[InstructionOp, tuple[OperandBinder, Callable[..., None]]] = field(default_factory=dict)
-    _context: Context = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._context = Context(self.program)
-
-    def run(self, executed: Executed) -> None:
-        """Execute one instruction on the memory."""
-        if executed.op not in self._prepared:
-            static = self._static(executed.op)
-            prepared = SEMANTICS[executed.op.ISA](static, self._context)
-            binder = OperandBinder(self.program, self.memory, static, prepared.views)
-            self._prepared[executed.op] = binder, prepared.run
-        binder, run = self._prepared[executed.op]
-        names = [name for name, spec in field_specs(executed.op.ISA) if spec.kind == "operand"]
-        offsets = tuple(executed.offsets.get(name, 0) for name in names)
-        run(executed.accumulate, *binder.arrays(offsets))
-
-    def _static(self, op: InstructionOp) -> StaticInstruction:
-        used = {name: operand for name, _, operand in op.operands_used()}
-        operands = [(name, spec) for name, spec in field_specs(op.ISA) if spec.kind == "operand"]
-        return StaticInstruction(
-            len(self._prepared),
-            op.ISA(**self._plain_fields(op)),
-            op.engine,
-            tuple(name for name, _ in operands),
-            tuple(self.descriptors[used[name].desc] if name in used else None for name, _ in operands),
-            tuple(used[name].reg if name in used else 0 for name, _ in operands),
-            tuple(spec.access for _, spec in operands),
-        )
-
-    def _plain_fields(self, op: InstructionOp) -> dict[str, Any]:
-        """Fields that semantics read from the instruction; operands are in the static instruction."""
-        kernels = {kernel.name: number for number, kernel in enumerate(self.program.kernels)}
-        fields: dict[str, Any] = {}
-        for name, spec in field_specs(op.ISA):
-            value = op.field(name)
-            if value is not None:
-                fields[name] = kernels[value] if spec.kind == "kernel" else value
-        return fields

@@ -215,7 +215,7 @@ class DescOp(IRDLOperation):
         try:
             check_descriptor(self.value)
         except NpuError as error:
-            raise VerifyException(f"{where}: {error.message}, found {error.found}") from None
+            raise VerifyException(f"{error.message}, found {error.found}") from None
 
     def print(self, printer: Printer) -> None:
         """See the class."""
@@ -266,7 +266,7 @@ class KernelOp(IRDLOperation):
         try:
             check_kernel(self.value)
         except NpuError as error:
-            raise VerifyException(f"npu.kernel @{self.sym_name.data}: {error.message}, {error.found}") from None
+            raise VerifyException(f"{error.message}, found {error.found}") from None
 
     def print(self, printer: Printer) -> None:
         """See the class."""

@@ -1,4 +1,4 @@
-"""Error codes of the lowering to the npu dialect and of emission (NPU-E0720 to NPU-E0730)."""
+"""Error codes of the lowering to the npu dialect and of emission (NPU-E0720 to NPU-E0731)."""
 
 from __future__ import annotations
 
@@ -15,3 +15,4 @@ CONSTANT_BYTES = error_code("NPU-E0727", ExitCode.BAD_INPUT, "A constant is miss
 TABLE_FULL = error_code("NPU-E0728", ExitCode.DOES_NOT_FIT, "A table of the program is full")
 DRAM_FULL = error_code("NPU-E0729", ExitCode.DOES_NOT_FIT, "The program is larger than the target's DRAM")
 LOWERING_FAILED = error_code("NPU-E0730", ExitCode.DOES_NOT_FIT, "Several groups cannot become instructions")
+NOT_INTERPRETED = error_code("NPU-E0731", ExitCode.UNSUPPORTED, "The IR interpreter does not run this instruction")

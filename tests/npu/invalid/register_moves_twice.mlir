@@ -1,0 +1,5 @@
+// expected: r1 is not a register that may move, or moves twice
+npu.program @main target("edge-4t") {
+  npu.loop 2 step(r1 += 4, r1 += 8) {
+  }
+}
