@@ -9,35 +9,64 @@ shifts of it. Streams of different operands and engines meet in the total bandwi
 from __future__ import annotations
 
 from functools import lru_cache
+from math import prod
 
 import numpy as np
+import numpy.typing as npt
 from npuisa.descriptor import Descriptor
 from npuisa.target import Sram, Target
 
+Axes = tuple[tuple[int, ...], tuple[int, ...]]
+"""Dims and strides in elements, outermost first."""
+Geometry = tuple[int, int]
+"""Banks, and bytes of a line."""
+
+
+def _first(axes: Axes, width: int, count: int) -> npt.NDArray[np.int64]:
+    """Byte offsets of the first `count` elements in row-major order."""
+    dims, strides = axes
+    rest = np.arange(min(count, prod(dims)), dtype=np.int64)
+    offsets = np.zeros_like(rest)
+    for dim, stride in zip(reversed(dims), reversed(strides)):
+        offsets += (rest % dim) * (stride * width)
+        rest = rest // dim
+    return offsets
+
+
+def _busiest(geometry: Geometry, offsets: npt.NDArray[np.int64]) -> int:
+    """Distinct lines in the bank that has most of them."""
+    if offsets.size <= 1:
+        return 1
+    banks, bank_bytes = geometry
+    lines = np.unique((offsets - offsets.min()) // bank_bytes)
+    return int(np.bincount(lines % banks).max())
+
 
 @lru_cache(maxsize=65536)
-def _conflict_cycles(
-    dims: tuple[int, ...], strides: tuple[int, ...], width: int, lanes: int, banks: int, bank_bytes: int
-) -> int:
-    elements = 1
-    for dim in dims:
-        elements *= dim
-    count = min(lanes, elements)
-    if count <= 1:
-        return 1
-    rest = np.arange(count)
-    address = np.zeros(count, dtype=np.int64)
-    for dim, stride in zip(reversed(dims), reversed(strides)):
-        address += (rest % dim) * (stride * width)
-        rest = rest // dim
-    # A vector of whole lines needs no more than its share of them per bank; negative strides mirror.
-    lines = np.unique((address - address.min()) // bank_bytes)
-    return int(np.bincount(lines % banks).max())
+def _access(geometry: Geometry, axes: Axes, width: int, lanes: int) -> int:
+    return _busiest(geometry, _first(axes, width, lanes))
+
+
+@lru_cache(maxsize=65536)
+def _feed(geometry: Geometry, vector: Axes, stream: Axes, width: int, lanes: int) -> float:
+    across = _first(vector, width, lanes)
+    steps = _first(stream, width, max(geometry[1] // width, 1))
+    buffered = _busiest(geometry, (across[:, None] + steps).reshape(-1)) / max(len(steps), 1)
+    return min(float(_busiest(geometry, across)), buffered)
 
 
 def access_cycles(sram: Sram, dims: tuple[int, ...], strides: tuple[int, ...], width: int, lanes: int) -> int:
     """Cycles to read or write `lanes` elements (row-major order of `dims`, strides in elements) at once."""
-    return _conflict_cycles(dims, strides, width, lanes, sram.banks, sram.bank_bytes)
+    return _access((sram.banks, sram.bank_bytes), (dims, strides), width, lanes)
+
+
+def feed_cycles(sram: Sram, vector: Axes, stream: Axes, width: int, lanes: int) -> float:
+    """Cycles per step to feed `lanes` elements along `vector`, one step after the other along `stream`.
+
+    Either one vector access per step, or line buffers: one line per lane, refilled after as many steps as a
+    line has elements.
+    """
+    return _feed((sram.banks, sram.bank_bytes), vector, stream, width, lanes)
 
 
 def view_cycles(target: Target, view: Descriptor, lanes: int) -> int:

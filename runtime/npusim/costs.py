@@ -75,6 +75,7 @@ from npusim.costs_vector import (
     window_cycles,
     window_parts,
 )
+from npusim.matrix_feeds import conv_feeds, gemm_feeds
 
 __all__ = [
     "COSTS",
@@ -158,9 +159,7 @@ def _sync(instruction: QSync, program: Program, target: Target) -> Cost:
 
 @_costs(DmaCopy)
 def _copy(instruction: DmaCopy, program: Program, target: Target) -> Cost:
-    return copy_cost(
-        target, program.descriptors[instruction.dst.desc], program.descriptors[instruction.src.desc]
-    )
+    return copy_cost(target, program.descriptors[instruction.dst.desc], program.descriptors[instruction.src.desc])
 
 
 @_costs(DmaFill)
@@ -191,26 +190,11 @@ def _slower_type(target: Target, a: Descriptor, b: Descriptor) -> str:
 
 @_costs(MxGemm)
 def _gemm(instruction: MxGemm, program: Program, target: Target) -> Cost:
-    """Bank conflicts: a row of R (ws, is: along k; os: along m and n) elements per cycle of the stream."""
     a, b = program.descriptors[instruction.a.desc], program.descriptors[instruction.b.desc]
     (m, k), n, batch = a.dims[-2:], b.dims[-1], prod(a.dims[:-2])
-    rows, cols = target.matrix.rows, target.matrix.cols
-    a_by_k, a_by_m = view_cycles(target, a, rows), view_cycles(target, _transposed(a), rows)
-    b_by_n, b_by_k = view_cycles(target, b, cols), view_cycles(target, _transposed(b), rows)
-    # The stationary tile may be loaded by rows or by columns (a transposer, as Gemmini has).
-    load, stream = {
-        "ws": (min(b_by_n, b_by_k), a_by_k),
-        "is": (min(a_by_k, a_by_m), b_by_k),
-        "os": (1, max(a_by_m, b_by_n)),
-    }[target.matrix.dataflow]
+    load, stream = gemm_feeds(target, a, b)
     parts = gemm_parts(target, _slower_type(target, a, b), m, k, n, batch, load, stream)
     return _matrix_cost(parts, float(gemm_sram_bytes(target, m, k, n, batch, a.dtype.bytes, b.dtype.bytes)))
-
-
-def _transposed(view: Descriptor) -> Descriptor:
-    dims = (*view.dims[:-2], view.dims[-1], view.dims[-2])
-    strides = (*view.strides[:-2], view.strides[-1], view.strides[-2])
-    return Descriptor(view.name, view.space, view.dtype, view.base, dims, strides)
 
 
 @_costs(MxConv)
@@ -220,14 +204,7 @@ def _conv(instruction: MxConv, program: Program, target: Target) -> Cost:
     w = program.descriptors[instruction.w.desc]
     kh, kw, ci, co = w.dims
     m, k, n = prod(dst.dims[:3]), kh * kw * ci, co // instruction.groups
-    # R consecutive k of one output: input channels, then window columns, then window rows.
-    _, row, column, channel = x.strides
-    window = (row * instruction.dilation_h, column * instruction.dilation_w, channel)
-    stream = access_cycles(target.sram, (kh, kw, ci), window, x.dtype.bytes, target.matrix.rows)
-    load = view_cycles(target, w, target.matrix.cols)
-    load, stream = {"ws": (load, stream), "is": (stream, load), "os": (1, max(load, stream))}[
-        target.matrix.dataflow
-    ]
+    load, stream = conv_feeds(target, instruction, x, w, dst)
     parts = gemm_parts(target, _slower_type(target, x, w), m, k, n, instruction.groups, load, stream)
     return _matrix_cost(
         parts, float(gemm_sram_bytes(target, m, k, n, instruction.groups, x.dtype.bytes, w.dtype.bytes))
@@ -305,11 +282,7 @@ def _reduce(instruction: VReduce, program: Program, target: Target) -> Cost:
     kept = prod(src.dims) // max(reduced, 1)
     wide = half_rate(dst.dtype, src.dtype)
     parts = reduce_parts(target, kept, reduced, innermost, wide, _strided_access(target, src, axes))
-    access = (
-        0
-        if innermost
-        else -(-src.elements // target.vector.lanes) * view_cycles(target, src, target.vector.lanes)
-    )
+    access = 0 if innermost else -(-src.elements // target.vector.lanes) * view_cycles(target, src, target.vector.lanes)
     return _vector_cost(target, parts, [src], dst, access=access)
 
 
@@ -343,9 +316,7 @@ def _v_dwconv(instruction: VDwconv, program: Program, target: Target) -> Cost:
     return _windowed(target, dst, x, [w], w.dims[0] * w.dims[1])
 
 
-def _windowed(
-    target: Target, dst: Descriptor, src: Descriptor, others: list[Descriptor], window: int
-) -> Cost:
+def _windowed(target: Target, dst: Descriptor, src: Descriptor, others: list[Descriptor], window: int) -> Cost:
     """One vector of outputs reads one vector of inputs per window position."""
     lanes = target.vector.lanes
     parts = window_parts(target, dst.elements, window, half_rate(dst.dtype, src.dtype))

@@ -3,7 +3,7 @@
 DRAM moves whole bursts: a contiguous run of r bytes costs ceil(r / burst) x burst. One channel reaches
 bw_eff = min(peak, burst x outstanding x efficiency / latency): it keeps `outstanding` bursts in flight, each
 `latency` cycles long (Vela's model of the Ethos-U85 AXI ports). Channels that are active together share the
-peak (`timing.py`). The SRAM side moves one bank line per cycle and channel.
+peak (`timing.py`). A channel's SRAM port is as many bank lines wide as its DRAM bandwidth fills, at least one.
 """
 
 from __future__ import annotations
@@ -62,15 +62,18 @@ def dma_stream_cycles(
 
 
 def local_cycles(target: Target, runs: Count, run_bytes: Count) -> Count:
-    """Cycles of the SRAM side of a transfer: one bank line per cycle, a run starts on a line of its own."""
-    return runs * ceil_div(run_bytes, target.sram.bank_bytes)
+    """Cycles of the SRAM side of a transfer: whole lines, a run starts on a line of its own."""
+    return np.ceil(runs * ceil_div(run_bytes, target.sram.bank_bytes) / port_lines(target))
+
+
+def port_lines(target: Target) -> int:
+    """SRAM lines that one channel moves per cycle."""
+    return max(ceil(channel_bytes_per_cycle(target) / target.sram.bank_bytes), 1)
 
 
 def copy_cost(target: Target, dst: Descriptor, src: Descriptor) -> Cost:
     """Cost of `dma.copy`: the better of walking along the source's and the destination's bytes."""
-    return min(
-        (_walk_cost(target, dst, src, order) for order in _orders(dst, src)), key=lambda cost: cost.total
-    )
+    return min((_walk_cost(target, dst, src, order) for order in _orders(dst, src)), key=lambda cost: cost.total)
 
 
 def fill_cost(target: Target, dst: Descriptor) -> Cost:
@@ -101,7 +104,7 @@ def _walk_cost(target: Target, dst: Descriptor, src: Descriptor | None, order: t
     on_chip = {view is dst: view.bytes for view in views if view.space is not Space.DRAM}
     lines = max(dst_lines, src_lines)
     if read + written == 0:
-        ideal = float(ceil(max(on_chip.values()) / target.sram.bank_bytes))
+        ideal = float(ceil(max(on_chip.values()) / (target.sram.bank_bytes * port_lines(target))))
         cycles = {"useful": ideal, "bank_conflict": lines - ideal}
     else:
         speed = channel_bytes_per_cycle(target)

@@ -26,9 +26,7 @@ from npuisa.target import Target
 
 from npusim.cost import Count, ceil_div
 
-UNSUPPORTED_TYPE = error_code(
-    "NPU-E0421", ExitCode.UNSUPPORTED, "The target's engine does not support this type"
-)
+UNSUPPORTED_TYPE = error_code("NPU-E0421", ExitCode.UNSUPPORTED, "The target's engine does not support this type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +58,7 @@ def matrix_rate(target: Target, dtype: str) -> float:
     if rate <= 0:
         known = ", ".join(sorted(target.matrix.rates))
         message = f"the matrix engine of {target.name} has no rate for {dtype}"
-        raise NpuError(
-            UNSUPPORTED_TYPE, message, found=dtype, remedy=f"use one of {known}, or give it a rate"
-        )
+        raise NpuError(UNSUPPORTED_TYPE, message, found=dtype, remedy=f"use one of {known}, or give it a rate")
     return rate
 
 
@@ -78,8 +74,9 @@ def gemm_parts(
 ) -> MatrixCycles:
     """Cost of `batch` products [m, k] x [k, n] (conv: per group, batch = groups).
 
-    `load_conflict` and `stream_conflict` are the SRAM cycles of one row of the stationary and of the
-    streamed operand (1: no bank conflict). Source: module docstring.
+    `load_conflict` and `stream_conflict` are SRAM cycles per step of the stationary load and of the stream
+    (see `matrix_feeds.py`; 1 or less: no conflict; rates above 1 take as many steps per wider access).
+    Source: module docstring.
     """
     rows, cols = target.matrix.rows, target.matrix.cols
     rate = matrix_rate(target, dtype)
@@ -87,7 +84,8 @@ def gemm_parts(
     on_rows, on_cols, streamed = {"ws": (k, n, m), "is": (k, m, n), "os": (m, n, k)}[flow]
     folds = batch * ceil_div(on_rows, rows) * ceil_div(on_cols, cols)
     stream = np.ceil(streamed / rate)
-    slowed = np.where(np.asarray(stream_conflict) > 1, np.maximum(stream, streamed * stream_conflict), stream)
+    slowed = np.maximum(stream, np.ceil(streamed * stream_conflict / max(rate, 1.0)))
+    load_conflict = np.maximum(load_conflict, 1)
     useful = batch * m * k * n / (rows * cols * rate)
     padding = folds * stream - useful
     drain = rows + cols - 2
@@ -112,9 +110,7 @@ def gemm_stream_cycles(target: Target, dtype: str, m: Count, k: Count, n: Count,
     return gemm_parts(target, dtype, m, k, n, batch).occupancy
 
 
-def gemm_sram_bytes(
-    target: Target, m: Count, k: Count, n: Count, batch: Count, a_bytes: int, b_bytes: int
-) -> Count:
+def gemm_sram_bytes(target: Target, m: Count, k: Count, n: Count, batch: Count, a_bytes: int, b_bytes: int) -> Count:
     """Bytes read from SRAM: the stationary operand once, the streamed one once per fold across it."""
     rows, cols = target.matrix.rows, target.matrix.cols
     a, b = batch * m * k * a_bytes, batch * k * n * b_bytes
@@ -134,9 +130,7 @@ def depthwise_parts(target: Target, outputs: Count, window: Count) -> MatrixCycl
     speed = target.matrix.depthwise_macs
     if speed <= 0:
         message = f"the matrix engine of {target.name} has no depthwise mode"
-        raise NpuError(
-            UNSUPPORTED_TYPE, message, found="depthwise_macs = 0", remedy="use v.dwconv on this target"
-        )
+        raise NpuError(UNSUPPORTED_TYPE, message, found="depthwise_macs = 0", remedy="use v.dwconv on this target")
     exact = outputs * window / speed
     drain = target.matrix.rows + target.matrix.cols - 2
     return MatrixCycles(exact, np.ceil(exact) - exact, 0.0, 0.0, 0.0, 0.0, drain)
