@@ -182,12 +182,12 @@ def _constant_bytes(constants: list[tuple[str, npt.NDArray[np.uint8]]]) -> Itera
 
 def _read_program(container: Container) -> Program:
     strings = _read_strings(container)
-    metadata = _read_metadata(container, strings)
+    target, metadata = _read_metadata(container, strings)
     inputs, outputs = _read_ports(container, strings)
     instructions = _read_instructions(container)
     semaphores = _reader(container, Section.SEMAPHORES).rows("<II")
     return Program(
-        target=metadata.pop(TARGET_KEY),
+        target=target,
         instructions=instructions,
         descriptors=_read_descriptors(container, strings),
         kernels=_read_kernels(container, strings),
@@ -230,12 +230,13 @@ def _read_strings(container: Container) -> _StringTable:
     return _StringTable(texts, container.where)
 
 
-def _read_metadata(container: Container, strings: _StringTable) -> dict[str, str]:
+def _read_metadata(container: Container, strings: _StringTable) -> tuple[str, dict[str, str]]:
+    """The target's name, which is the first record, and the pairs after it."""
     reader = _reader(container, Section.METADATA)
     pairs = [(strings[key], strings[value]) for key, value in reader.rows("<II")]
-    if not pairs or pairs[0][0] != TARGET_KEY or len(dict(pairs)) != len(pairs):
+    if not pairs or pairs[0][0] != TARGET_KEY or len(dict(pairs[1:])) != len(pairs) - 1:
         raise damaged(reader.where, "metadata has unique keys and begins with the target", str(pairs[:1]))
-    return dict(pairs)
+    return pairs[0][1], dict(pairs[1:])
 
 
 def _read_instructions(container: Container) -> list[Instruction]:

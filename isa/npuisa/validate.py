@@ -145,8 +145,6 @@ def _check_names(program: Program, findings: _Findings) -> None:
                 message = f"two entries of the {what} table have the same name"
                 findings.add(f"{what} table", message, repr(name), "give each a name of its own", BAD_TABLE)
             seen.add(name)
-    if "target" in program.metadata:
-        findings.add("metadata", "the key 'target' is reserved", entry=BAD_TABLE)
 
 
 def _check_ports(program: Program, findings: _Findings) -> None:

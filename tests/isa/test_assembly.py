@@ -76,7 +76,7 @@ def test_the_example_means_what_it_says() -> None:
     assert disassemble(assemble(disassemble(program))) == disassemble(program)
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(programs())
 def test_text_and_back_gives_the_same_file(tmp_path_factory: pytest.TempPathFactory, program: Program) -> None:
     folder = tmp_path_factory.mktemp("asm")

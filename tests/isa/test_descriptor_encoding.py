@@ -42,7 +42,7 @@ def exact(view: Descriptor) -> tuple[object, ...]:
     return (*(getattr(view, f.name) for f in dataclasses.fields(view) if f.name != "fill"), fill)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(st.lists(descriptors(), max_size=3))
 def test_descriptors_round_trip(views: list[Descriptor]) -> None:
     table = encode_descriptors(views)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -93,12 +94,12 @@ def test_the_header_is_where_the_documentation_says() -> None:
             ("mx.gemm", "waits", "at most 2"),
         ),
         (MxGemm(dst=Operand(0), a=Operand(0), b=Operand(0), posts=(64,)), ("mx.gemm", "posts", "0..63")),
-        (MxGemm(dst=Operand(0), a=Operand(0), b=Operand(0), mode=3), ("mx.gemm", "mode", "ADD_IF (2)")),  # type: ignore
+        (MxGemm(dst=Operand(0), a=Operand(0), b=Operand(0), mode=cast(Any, 3)), ("mx.gemm", "mode", "ADD_IF (2)")),
         (
             MxConv(dst=Operand(0), x=Operand(0), w=Operand(0), stride_h=256),
             ("mx.conv", "stride_h", "256", "0..255"),
         ),
-        (VMap(dst=Operand(0), kernel=1.5), ("v.map", "kernel", "1.5", "an integer")),  # type: ignore
+        (VMap(dst=Operand(0), kernel=cast(Any, 1.5)), ("v.map", "kernel", "1.5", "an integer")),
     ],
 )
 def test_a_value_that_does_not_fit_is_named(item: Instruction, parts: tuple[str, ...]) -> None:

@@ -58,7 +58,7 @@ def small_program() -> Program:
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(programs())
 def test_saving_what_was_loaded_gives_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory, program: Program
