@@ -1,14 +1,16 @@
 """mx.dwconv and v.dwconv: depthwise 2-D convolution, channels last, as multiply-adds over whole rows of pixels.
 
 NumPy's inner loops should run over a row of `ow * c` contiguous elements, not over the few channels of a pixel. So
-the columns are de-interleaved by the horizontal stride (then every tap reads a contiguous run) and the weights are
-repeated along the row once per issue. Blocks of output rows keep result, product and input in the cache.
+the columns are de-interleaved into lanes, one per residue of the horizontal stride (then every tap reads a contiguous
+run), the weights are repeated along the row once per issue, and `einsum` sums all taps of a lane without temporaries.
+Blocks of output rows keep the result in the cache.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil
+from math import ceil, gcd
 
 import numpy as np
 from npuisa.instructions import MxDwconv, VDwconv
@@ -17,12 +19,12 @@ from npusim.scratch import Scratch
 from npusim.semantics.conversion import F32, F64, converter, copy
 from npusim.semantics.plan import Context, Prepared, nothing, shape_text
 from npusim.semantics.product import FREE_SLOT, is_float
-from npusim.semantics.windows2d import Axis, PaddedInput, axes_of, check_steps
+from npusim.semantics.windows2d import Axis, ColumnLanes, axes_of, check_steps
 from npusim.sequence import StaticInstruction
 from npusim.views import Array, Type, View
 
 BLOCK_ELEMENTS = 16384
-_PADDED, _SPLIT, _ROWS, _SUM, _PRODUCT = range(FREE_SLOT, FREE_SLOT + 5)
+_LANES, _TAPS, _SUM, _PART = range(FREE_SLOT, FREE_SLOT + 4)
 
 
 def prepare_dwconv(static: StaticInstruction, context: Context) -> Prepared:
@@ -55,64 +57,95 @@ def _compute_type(dst: Type, x: Type, w: Type) -> Type | None:
     return dst if dst in (np.dtype(np.int32), np.dtype(np.int64)) else None
 
 
+@dataclass(frozen=True, slots=True)
+class _LaneTaps:
+    """Taps of a kernel row that read one lane: `taps` of them, `step` apart, from lane position `start`."""
+
+    lane: int
+    taps: slice
+    count: int
+    start: int
+    step: int
+
+
+def _taps_by_lane(columns: Axis) -> list[_LaneTaps]:
+    """Group taps q by the lane (q * dilation) mod stride; within a group the positions are equally spaced."""
+    period = columns.stride // gcd(columns.stride, columns.dilation)
+    groups: list[_LaneTaps] = []
+    for first in range(min(period, columns.kernel)):
+        start, lane = divmod(first * columns.dilation, columns.stride)
+        taps = slice(first, columns.kernel, period)
+        count = len(range(first, columns.kernel, period))
+        groups.append(_LaneTaps(lane, taps, count, start, period * columns.dilation // columns.stride))
+    return groups
+
+
 class _Depthwise:
     def __init__(
         self, scratch: Scratch, compute: Type, rows: Axis, columns: Axis, dst: View, x: View, w: View
     ) -> None:
         self._scratch, self._compute, self._rows, self._columns = scratch, compute, rows, columns
         self._dst, self._x, self._w = dst, x, w
-        self._padding = PaddedInput(x, rows, columns, compute, _PADDED)
-        self._copy_in = rows.padded or columns.padded or x.dtype != compute
+        self._lanes = ColumnLanes(x, rows, columns, compute, _LANES)
+        self._groups = _taps_by_lane(columns)
         self._weights = converter(w.dtype, compute)
         self._row = dst.dims[2] * dst.dims[3]
-        height = max(1, BLOCK_ELEMENTS // self._row)
-        self._blocks = ceil(rows.out / height)
+        blocks = ceil(rows.out / max(1, BLOCK_ELEMENTS // self._row))
+        self._edges = [rows.out * part // blocks for part in range(blocks + 1)]
 
     def prepare(self) -> Prepared:
         """The views and the function for these operands."""
-        return Prepared((self._dst, self._x, self._w), self._run)
+        flat = self._dst.merged(2, 3) if self._dst.dtype == self._compute else None
+        if self._columns.stride == 1 and not self._lanes.needed and self._x.merged(2, 3) is not None:
+            windows = self._x.arranged(*self._window_axes(self._x.strides, self._groups[0]))
+            return Prepared((flat or self._dst, windows, self._w), self._run_in_place)
+        return Prepared((flat or self._dst, self._x, self._w), self._run)
+
+    def _run_in_place(self, accumulate: bool, dst: Array, windows: Array, w: Array) -> None:
+        self._sum_all(dst, [windows], self._taps(w))
 
     def _run(self, accumulate: bool, dst: Array, x: Array, w: Array) -> None:
-        lanes = self._lanes(self._padding.load(x, self._scratch) if self._copy_in else x)
-        taps = self._taps(w)
-        edges = [self._rows.out * part // self._blocks for part in range(self._blocks + 1)]
-        for image in range(dst.shape[0]):
-            for first, last in pairwise(edges):
-                total = self._block(lanes[image], taps, first, last)
-                copy(total.reshape(last - first, *dst.shape[2:]), dst[image, first:last])
+        lanes = self._lanes.load(x, self._scratch)
+        strides = (*lanes.strides[:2], *lanes.strides[3:])
+        windows: list[Array] = []
+        for group in self._groups:
+            dims, steps = self._window_axes(strides, group)
+            offset = group.lane * lanes.strides[2] + group.start * lanes.strides[3]
+            windows.append(np.ndarray(dims, self._compute, lanes, offset, steps))
+        self._sum_all(dst, windows, self._taps(w))
 
-    def _lanes(self, x: Array) -> Array:
-        """x as [n, h, stride_w, (columns / stride_w) * c]: column j * stride_w + r is in lane r at j."""
-        batch, height, width, channels = x.shape
-        stride = self._columns.stride
-        if stride == 1 and x.flags.c_contiguous:
-            return x.reshape(batch, height, 1, width * channels)
-        columns = ceil(self._columns.reach / stride)
-        lanes = self._scratch.take(_SPLIT, (batch, height, stride, columns, channels), self._compute)
-        for lane in range(min(stride, width)):
-            part = x[:, :, lane :: stride][:, :, :columns]
-            np.copyto(lanes[:, :, lane, : part.shape[2]], part)
-        return lanes.reshape(batch, height, stride, columns * channels)
+    def _window_axes(
+        self, strides: tuple[int, ...], group: _LaneTaps
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Axes [n, kh, taps, oh, ow * c] of one lane whose axes [n, h, columns, c] have these strides."""
+        rows, (image, line, column, channel) = self._rows, strides
+        dims = (self._dst.dims[0], rows.kernel, group.count, rows.out, self._row)
+        inner = channel if self._dst.dims[3] > 1 else column
+        return dims, (image, line * rows.dilation, column * group.step, line * rows.stride, inner)
 
     def _taps(self, w: Array) -> Array:
         """Weights repeated along a row of pixels: [kh, kw, ow * c]."""
         height, width, channels = w.shape
-        taps = self._scratch.take(_ROWS, (height, width, self._dst.dims[2], channels), self._compute)
+        taps = self._scratch.take(_TAPS, (height, width, self._dst.dims[2], channels), self._compute)
         self._weights(w[:, :, None, :], taps)
         return taps.reshape(height, width, self._row)
 
-    def _block(self, lanes: Array, taps: Array, first: int, last: int) -> Array:
-        """Output rows `first` to `last` of one image: [rows, ow * c]."""
-        rows, columns, channels = self._rows, self._columns, self._dst.dims[3]
-        total = self._scratch.take(_SUM, (last - first, self._row), self._compute)
-        part = self._scratch.take(_PRODUCT, (last - first, self._row), self._compute)
-        for p in range(rows.kernel):
-            top = first * rows.stride + p * rows.dilation
-            lines = slice(top, top + (last - first - 1) * rows.stride + 1, rows.stride)
-            for q in range(columns.kernel):
-                column, lane = divmod(q * columns.dilation, columns.stride)
-                source = lanes[lines, lane, column * channels : column * channels + self._row]
-                np.multiply(source, taps[p, q], out=part if p + q else total)
-                if p + q:
-                    np.add(total, part, out=total)
-        return total
+    def _sum_all(self, dst: Array, windows: list[Array], taps: Array) -> None:
+        """Blocks of output rows; `dst` is [n, oh, ow * c] in the compute type, or [n, oh, ow, c] in any."""
+        for image in range(dst.shape[0]):
+            for first, last in pairwise(self._edges):
+                out = dst[image, first:last]
+                total = out if out.ndim == 2 else self._take(_SUM, last - first)
+                self._sum_lanes(total, [item[image, :, :, first:last] for item in windows], taps)
+                if out.ndim == 3:
+                    copy(total.reshape(out.shape), out)
+
+    def _sum_lanes(self, total: Array, windows: list[Array], taps: Array) -> None:
+        for number, (group, window) in enumerate(zip(self._groups, windows)):
+            out = self._take(_PART, len(total)) if number else total
+            np.einsum("pqrx,pqx->rx", window, taps[:, group.taps], out=out)
+            if number:
+                np.add(total, out, out=total)
+
+    def _take(self, slot: int, rows: int) -> Array:
+        return self._scratch.take(slot, (rows, self._row), self._compute)

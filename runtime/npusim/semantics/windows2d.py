@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 from npuisa.instructions import MxConv, MxDwconv, VDwconv
 
@@ -76,3 +77,32 @@ class PaddedInput:
             out.fill(0)
         self._convert(x[self._source], out[self._target])
         return out
+
+
+class ColumnLanes:
+    """x [n, h, w, c] in the compute type, zeros around it, columns split by their residue modulo the stride.
+
+    Column j * stride + r of the padded input is lanes[:, :, r, j]: [n, reach_h, stride, columns, c], in scratch.
+    """
+
+    def __init__(self, x: View, rows: Axis, columns: Axis, compute: Type, slot: int) -> None:
+        self._rows, self._columns, self._compute, self._slot = rows, columns, compute, slot
+        self._padded = rows.padded or columns.padded
+        self._convert = converter(x.dtype, compute)
+        self.needed = self._padded or x.dtype != compute
+        """Whether x cannot be read in place for a stride of 1."""
+        self._dims = (x.dims[0], rows.reach, columns.stride, ceil(columns.reach / columns.stride), x.dims[3])
+
+    def load(self, x: Array, scratch: Scratch) -> Array:
+        """Copy, convert, pad and split."""
+        lanes = scratch.take(self._slot, self._dims, self._compute)
+        if self._padded:
+            lanes.fill(0)
+        rows, columns = self._rows, self._columns
+        lines = lanes[:, rows.pad : rows.pad + rows.inside]
+        for lane in range(columns.stride):
+            first = max(0, ceil((columns.pad - lane) / columns.stride))
+            start = first * columns.stride + lane - columns.pad
+            source = x[:, : rows.inside, start :: columns.stride][:, :, : max(0, self._dims[3] - first)]
+            self._convert(source, lines[:, :, lane, first : first + source.shape[2]])
+        return lanes
