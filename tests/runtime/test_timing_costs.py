@@ -27,7 +27,7 @@ from npuisa.instructions import (
     VWindow,
 )
 from npuisa.kernel import Kernel, MicroOp, MicroType
-from npusim.banks import access_cycles
+from npusim.banks import access_cycles, feed_cycles
 from npusim.cost import Cost
 from npusim.costs import (
     channel_bytes_per_cycle,
@@ -358,3 +358,86 @@ def test_windows_cost_a_step_per_position():
 def test_row_major_strides_have_no_conflict():
     for dims in [(7, 64), (3, 5, 32), (1000,)]:
         assert access_cycles(TARGET.sram, dims, row_major(dims), 2, 64) == 1
+
+
+# --- feeds of the matrix engine ---------------------------------------------------------------------------
+
+
+@settings(max_examples=100, deadline=None)
+@given(vector=views(), stream=views(), lanes=st.sampled_from([1, 4, 16]))
+def test_feeds_choose_between_vector_accesses_and_line_buffers(
+    vector: tuple[tuple[int, ...], tuple[int, ...], int],
+    stream: tuple[tuple[int, ...], tuple[int, ...], int],
+    lanes: int,
+):
+    sram = edge(sram={"banks": 4, "bank_bytes": 8}).sram
+    width = vector[2]
+    rows = [sum(i * s for i, s in zip(index, vector[1])) * width for index in np.ndindex(*vector[0])][:lanes]
+    steps = [sum(i * s for i, s in zip(index, stream[1])) * width for index in np.ndindex(*stream[0])]
+    steps = steps[: 8 // width]
+
+    def busiest(offsets: list[int]) -> int:
+        lines = {(offset - min(offsets)) // 8 for offset in offsets}
+        return max((sum(line % 4 == bank for line in lines) for bank in range(4)), default=0) or 1
+
+    each = busiest(rows)
+    buffered = busiest([row + step for row in rows for step in steps]) / max(len(steps), 1)
+    assert feed_cycles(sram, vector[:2], stream[:2], width, lanes) == min(each, buffered)
+
+
+@pytest.mark.parametrize("dataflow, factor", [("ws", 1), ("is", 2), ("os", 2)])
+def test_dense_operands_of_power_of_two_sizes(dataflow: str, factor: int):
+    """Channels last, ws reads along channels without conflicts.
+
+    is and os take vectors across rows that lie a multiple of all banks apart: line buffers of 16 elements
+    limit the loss to 32 / 16 of the time, where single accesses would take 32.
+    """
+    target = edge(matrix={"dataflow": dataflow})
+    b = Builder()
+    dst, x = b.view(Space.ACC, (1, 14, 14, 256), 0, "f32"), b.view(Space.SRAM, (1, 16, 16, 256), 0)
+    conv = MxConv(dst=dst, x=x, w=b.view(Space.SRAM, (3, 3, 256, 256), 0))
+    acc, a = b.view(Space.ACC, (256, 256), 0, "f32"), b.view(Space.SRAM, (256, 512), 0)
+    gemm = MxGemm(dst=acc, a=a, b=b.view(Space.SRAM, (512, 256), 0))
+    for instruction in (conv, gemm):
+        cost = instruction_cost(instruction, b.program(), target)
+        stream = cost.useful + cost.padding
+        assert cost.bank_conflict == (factor - 1) * stream
+
+
+def test_a_transposed_stationary_tile_loads_by_columns():
+    """Keys of an attention head, [k, n] with k contiguous: the loader reads columns instead of rows."""
+    b = Builder()
+    acc, a = b.view(Space.ACC, (64, 128), 0, "f32"), b.view(Space.SRAM, (64, 64), 0)
+    keys = b.view(Space.SRAM, (64, 128), 1 << 16, strides=(1, 64))
+    assert instruction_cost(MxGemm(dst=acc, a=a, b=keys), b.program(), TARGET).bank_conflict == 0
+
+
+def test_channels_first_inputs_conflict():
+    """k elements 4 KiB apart lie in one bank; line buffers reach 4 of 16 banks, 8 cycles per step."""
+    b = Builder()
+    acc, w = b.view(Space.ACC, (64, 32), 0, "f32"), b.view(Space.SRAM, (64, 32), 0)
+    a = b.view(Space.SRAM, (64, 64), 1 << 16, strides=(64, 2048))
+    cost = instruction_cost(MxGemm(dst=acc, a=a, b=w), b.program(), TARGET)
+    assert cost.bank_conflict == 2 * 64 * (8 - 1)
+
+
+# --- against SCALE-Sim ------------------------------------------------------------------------------------
+
+RESNET18 = """
+    224 7 3 64 2, 56 3 64 64 1, 56 3 64 64 1, 56 3 64 64 1, 56 3 64 64 1, 56 3 64 128 2, 28 3 128 128 1,
+    56 1 64 128 2, 28 3 128 128 1, 28 3 128 128 1, 28 3 128 256 2, 14 3 256 256 1, 28 1 128 256 2,
+    14 3 256 256 1, 14 3 256 256 1, 14 3 256 512 2, 7 3 512 512 1, 14 1 256 512 2, 7 3 512 512 1,
+    7 3 512 512 1, 1 1 512 1000 1
+"""
+"""Layers as SCALE-Sim's topology has them: input size, kernel, channels in, out, stride; no padding."""
+
+
+@pytest.mark.parametrize("flow, thousands", [("ws", 418), ("os", 262)])
+def test_resnet18_takes_the_cycles_that_scale_sim_reports(flow: str, thousands: int):
+    """SCALE-Sim 3.0.0 on 128 x 128, ideal bandwidth: 418 k cycles (ws) and 262 k (os) for 1,471 M MACs."""
+    target = edge(matrix={"rows": 128, "cols": 128, "dataflow": flow, "shadow_weights": False})
+    layers = np.array([[int(number) for number in layer.split()] for layer in RESNET18.split(",")])
+    size, kernel, channels, filters, stride = layers.T
+    m, k = (-(-(size - kernel) // stride) + 1) ** 2, kernel**2 * channels
+    assert round(int(np.sum(m * k * filters)) / 1e6) == 1471
+    assert round(float(np.sum(gemm_cycles(target, "f16", m, k, filters))) / 1000) == thousands
