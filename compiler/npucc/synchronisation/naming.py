@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from npuisa.errors import ExitCode, NpuError, error_code
@@ -11,8 +11,9 @@ from npuisa.instructions import SEMAPHORES
 
 from npucc.synchronisation.dependences import Edge
 from npucc.synchronisation.rotation import Rotation
+from npucc.synchronisation.tree import Scope
 
-TOO_MANY = error_code("NPU-E0721", ExitCode.DOES_NOT_FIT, "A program needs more semaphores than the machine has")
+TOO_MANY = error_code("NPU-E0715", ExitCode.DOES_NOT_FIT, "A program needs more semaphores than the machine has")
 
 
 @dataclass
@@ -49,14 +50,15 @@ class _Pooled:
 def assign_names(edges: Sequence[Edge], rotations: Sequence[Rotation], limit: int = SEMAPHORES) -> Names:
     """Names and initial values for `edges` and `rotations` (both in program order), at most `limit`.
 
-    Forward edges share one semaphore per pair of engines and depth of scope. A rotation takes one of its pair
+    Forward edges share one semaphore per pair of engines, except those of a loop during which an edge of an outer
+    scope is under way. A rotation takes one of its pair
     that is not in use at the same time: with the same credits and not used by the group before, if the number
     permits, so that groups do not delay each other; else one with the same credits; else, between groups, one
     whose credits are adapted. NpuError if all of this needs more than `limit`.
     """
     names = Names()
-    for edge in edges:
-        name = f"{edge.producer}.{edge.consumer}.full{edge.scope.depth}"
+    for edge, index in zip(edges, _edge_indices(edges)):
+        name = f"{edge.producer}.{edge.consumer}.full{index}"
         names.initial[name] = 0
         names.of_edge.append(name)
     for spare in (2, 1, 0):
@@ -67,6 +69,35 @@ def assign_names(edges: Sequence[Edge], rotations: Sequence[Rotation], limit: in
             names.initial.update(attempt.initial)
             return names
     raise _too_many(names, rotations, limit)
+
+
+def _edge_indices(edges: Sequence[Edge]) -> list[int]:
+    """Which of its pair's semaphores each edge uses: within a scope the same, as its edges are monotone.
+
+    The posts and waits of a loop would mix with those of an outer edge that is posted before the loop and
+    awaited after it; so the loop takes the first index that no such outer scope has.
+    """
+    scopes: dict[tuple[str, str], dict[Scope, list[Edge]]] = defaultdict(dict)
+    for edge in edges:
+        scopes[edge.producer, edge.consumer].setdefault(edge.scope, []).append(edge)
+    index: dict[tuple[str, str, Scope], int] = {}
+    for (producer, consumer), by_scope in scopes.items():
+        for scope in sorted(by_scope, key=lambda s: s.depth):
+            taken = {index[producer, consumer, outer] for outer in _spanning(scope, by_scope)}
+            index[producer, consumer, scope] = next(n for n in range(len(taken) + 1) if n not in taken)
+    return [index[edge.producer, edge.consumer, edge.scope] for edge in edges]
+
+
+def _spanning(scope: Scope, by_scope: Mapping[Scope, list[Edge]]) -> list[Scope]:
+    """Scopes around `scope` with an edge from before the loop to after it."""
+    found: list[Scope] = []
+    loop = scope.loop
+    while loop is not None:
+        edges = by_scope.get(loop.scope, ())
+        if any(edge.source.last < loop.first and loop.last < edge.target.first for edge in edges):
+            found.append(loop.scope)
+        loop = loop.scope.loop
+    return found
 
 
 class _RotationNames:
