@@ -1,4 +1,4 @@
-"""Damaged and absurd input files: each a function that writes one and gives the command and the exit code it deserves."""
+"""Damaged and absurd input files: each function writes one and gives the command and the exit code it deserves."""
 
 from __future__ import annotations
 
