@@ -1,8 +1,8 @@
 """Predicted cycles, memory and traffic of every candidate schedule of a problem at once.
 
 The engine formulas are those of the simulator (`npusim.costs`); what is approximated here is their
-overlap: the longest engine hides the others, but for the first load and the last store. Tiles at the edge
-count as whole ones.
+overlap: the longest engine hides the others, but for the first load of an activation and the last store (weights
+have a channel of their own and arrive while the group before still computes). Tiles at the edge count as whole.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class CostModel:
         everything = parallel * self._product(trips, reduction=True, count=count)
         sram = np.zeros(count, dtype=np.int64)
         moved, channels = np.zeros(count), {}
-        first = np.zeros(count)
+        exposed_start = exposed_end = np.zeros(count)
         for tensor in problem.tensors():
             if tensor.location == "sram":
                 continue
@@ -112,14 +112,17 @@ class CostModel:
             moved += loads * burst_bytes
             channel = self._channel(tensor, result)
             channels[channel] = channels.get(channel, 0.0) + loads * transfer
-            first = np.maximum(first, transfer) + (transfer if result else 0.0)
+            if result:
+                exposed_end = transfer
+            elif not tensor.constant:
+                exposed_start = np.maximum(exposed_start, transfer)
         acc_bytes, acc_depth, vx_bytes = self._intermediate(tiles, parallel, count)
         sram += vx_bytes
         engines, tail = self._engines(tiles, parallel, everything, count)
         bandwidth = moved / self.target.dram_bytes_per_cycle
         busiest = np.maximum.reduce([bandwidth, *channels.values(), *engines])
         serial = np.where((acc_depth == 1) & (parallel > 1), sum(engines), 0.0) if len(engines) > 1 else 0.0
-        cycles = np.maximum(busiest, serial) + first + tail
+        cycles = np.maximum(busiest, serial) + exposed_start + exposed_end + tail
         feasible = (sram <= sram_budget) & (acc_bytes <= self.target.accumulator.bytes)
         feasible &= (trips > 1).sum(axis=0) <= HARDWARE_LOOPS
         return Estimate(np.where(feasible, cycles, np.inf), sram, acc_bytes, moved, acc_depth, everything)

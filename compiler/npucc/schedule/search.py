@@ -11,7 +11,7 @@ from npucc.schedule.candidates import Ints, loop_orders, tile_grid
 from npucc.schedule.cost import CostModel, Estimate
 from npucc.schedule.problem import Plan, Problem, load_level
 
-NEARLY = 1.01
+NEARLY = 1.015
 """Candidates within one per cent of the best count as equal in cycles (the model is no finer than that); of
 those, the ones within a tenth of the least DRAM traffic, and of those the one with the fewest instructions is taken."""
 
