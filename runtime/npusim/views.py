@@ -120,15 +120,26 @@ def _follows(outer: tuple[int, int], inner: tuple[int, int]) -> bool:
     return outer[1] == inner[0] * inner[1]
 
 
+@dataclass(frozen=True, slots=True)
+class _Home:
+    """A segment of memory and the offsets with which an operand stays inside it."""
+
+    lowest: int
+    highest: int
+    data: Array
+    base: int
+
+
+_NOWHERE = _Home(1, 0, np.empty(0, np.uint8), 0)
+
+
 class OperandBinder:
     """Turns the byte offsets of an issue into arrays for the views of one static instruction."""
 
     def __init__(self, program: Program, memory: Memory, static: StaticInstruction, views: tuple[View, ...]) -> None:
-        self._program = program
-        self._memory = memory
-        self._static = static
+        self._program, self._memory, self._static = program, memory, static
         self._views = views
-        self._ranges = [None if item is None else item.byte_range() for item in static.descriptors]
+        self._homes = [_NOWHERE for _ in static.descriptors]
         self._known: dict[tuple[int, ...], tuple[Array, ...]] = {}
 
     def arrays(self, offsets: tuple[int, ...]) -> tuple[Array, ...]:
@@ -141,29 +152,30 @@ class OperandBinder:
         return found
 
     def _bind(self, offsets: tuple[int, ...]) -> tuple[Array, ...]:
-        buffers: list[tuple[Array | None, int]] = []
-        for operand, (limits, offset) in enumerate(zip(self._ranges, offsets)):
-            if limits is None or limits[0] == limits[1]:
-                buffers.append((None, 0))
-                continue
-            descriptor = self._static.descriptors[operand]
-            assert descriptor is not None
-            segment = self._memory.segment(descriptor.space, limits[0] + offset, limits[1] + offset)
-            if segment is None:
-                raise self._outside(operand, offset)
-            if not segment.data.flags.writeable and self._static.access[operand] != "r":
-                raise self._outside(operand, offset, f"constant region {segment.name} is read-only")
-            buffers.append((segment.data, offset - segment.base))
-        return tuple(
-            np.empty(view.dims, view.dtype)
-            if (buffer := buffers[view.operand])[0] is None or view.elements == 0
-            else np.ndarray(view.dims, view.dtype, buffer[0], view.base + buffer[1], view.strides)
-            for view in self._views
-        )
+        arrays: list[Array] = []
+        for view in self._views:
+            offset, home = offsets[view.operand], self._homes[view.operand]
+            if not home.lowest <= offset <= home.highest:
+                if 0 in view.dims:
+                    arrays.append(np.empty(view.dims, view.dtype))
+                    continue
+                home = self._homes[view.operand] = self._find(view.operand, offset)
+            arrays.append(np.ndarray(view.dims, view.dtype, home.data, view.base + offset - home.base, view.strides))
+        return tuple(arrays)
 
-    def _outside(self, operand: int, offset: int, reason: str = "") -> NpuError:
+    def _find(self, operand: int, offset: int) -> _Home:
+        """The segment that holds the operand; raises NpuError where there is none or it may not be written."""
         descriptor = self._static.descriptors[operand]
         assert descriptor is not None
+        low, high = descriptor.byte_range()
+        segment = self._memory.segment(descriptor.space, low + offset, high + offset)
+        if segment is None:
+            raise self._outside(operand, descriptor, offset)
+        if not segment.data.flags.writeable and self._static.access[operand] != "r":
+            raise self._outside(operand, descriptor, offset, f"constant region {segment.name} is read-only")
+        return _Home(segment.base - low, segment.end - high, segment.data, segment.base)
+
+    def _outside(self, operand: int, descriptor: Descriptor, offset: int, reason: str = "") -> NpuError:
         low, high = descriptor.byte_range(offset)
         where = place(self._program, self._static.index)
         name, register = self._static.fields[operand], self._static.registers[operand]
