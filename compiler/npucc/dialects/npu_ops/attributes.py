@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from npuisa.instructions import SCALAR_REGISTERS
 from npuisa.kernel import Kernel
 from npuisa.program import Increment
-from xdsl.dialects.builtin import ArrayAttr, SymbolRefAttr
+from xdsl.dialects.builtin import ArrayAttr, StringAttr, SymbolRefAttr
 from xdsl.ir import Data
 from xdsl.irdl import irdl_attr_definition
 from xdsl.parser import AttrParser
@@ -114,9 +115,21 @@ class KernelAttr(Data[Kernel]):
             print_kernel(printer, self.data)
 
 
+@lru_cache(maxsize=4096)
+def symbol(name: str) -> SymbolRefAttr:
+    """A reference to a symbol of the program (attributes are immutable, so equal ones are shared)."""
+    return SymbolRefAttr(name)
+
+
+@lru_cache(maxsize=4096)
+def text(value: str) -> StringAttr:
+    """A string attribute, shared between equal ones."""
+    return StringAttr(value)
+
+
 def symbols(names: Iterable[str]) -> ArrayAttr[SymbolRefAttr]:
     """An array of references to symbols of the program."""
-    return ArrayAttr(SymbolRefAttr(name) for name in names)
+    return ArrayAttr(symbol(name) for name in names)
 
 
 def symbol_names(references: ArrayAttr[SymbolRefAttr] | None) -> tuple[str, ...]:

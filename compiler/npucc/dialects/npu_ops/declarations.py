@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from npuisa.descriptor import Descriptor, Space
 from npuisa.descriptor_encoding import check_descriptor
@@ -30,7 +31,7 @@ from xdsl.printer import Printer
 from xdsl.traits import SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
-from npucc.dialects.npu_ops.attributes import KernelAttr
+from npucc.dialects.npu_ops.attributes import KernelAttr, text
 from npucc.dialects.npu_ops.kernel_text import parse_kernel, print_kernel
 from npucc.dialects.npu_ops.number_text import number_text, parse_number
 
@@ -48,8 +49,9 @@ def _parse_integers(parser: Parser) -> list[int]:
     return parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer)
 
 
-def _integers(values: Sequence[int]) -> _Integers:
-    return DenseArrayBase.from_list(i64, list(values))
+@lru_cache(maxsize=4096)
+def _integers(values: tuple[int, ...]) -> _Integers:
+    return DenseArrayBase.from_list(i64, values)
 
 
 def _values(array: _Integers) -> tuple[int, ...]:
@@ -174,8 +176,8 @@ class DescOp(IRDLOperation):
     def __init__(self, descriptor: Descriptor):
         properties: dict[str, Attribute] = {
             "sym_name": StringAttr(descriptor.name),
-            "space": StringAttr(descriptor.space.name.lower()),
-            "dtype": StringAttr(descriptor.dtype.name),
+            "space": text(descriptor.space.name.lower()),
+            "dtype": text(descriptor.dtype.name),
             "dims": _integers(descriptor.dims),
             "strides": _integers(descriptor.strides),
             "base": IntAttr(descriptor.base),

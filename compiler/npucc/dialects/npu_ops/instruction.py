@@ -30,8 +30,10 @@ from npucc.dialects.npu_ops.attributes import (
     parse_operand,
     parse_register,
     print_operand,
+    symbol,
     symbol_names,
     symbols,
+    text,
 )
 
 FieldValue = OperandRef | int | str | IntEnum
@@ -69,16 +71,15 @@ class InstructionOp(IRDLOperation):
         """The operation with these field values; fields left out have the default of the table."""
         properties: dict[str, Attribute] = {}
         if unit is not None:
-            properties["unit"] = StringAttr(unit.name.lower())
+            properties["unit"] = text(unit.name.lower())
         specs = dict(field_specs(cls.ISA))
         for name, value in (fields or {}).items():
             properties[name] = _field_attribute(specs[name], value)
-        for name, semaphores in (("waits", waits), ("posts", posts)):
-            array = symbols(semaphores)
-            if array.data:
-                properties[name] = array
+        for name, semaphores in (("waits", tuple(waits)), ("posts", tuple(posts))):
+            if semaphores:
+                properties[name] = symbols(semaphores)
         if origin:
-            properties |= {"origin": SymbolRefAttr(origin), "tile_op": StringAttr(tile_op)}
+            properties |= {"origin": symbol(origin), "tile_op": text(tile_op)}
         return cls(properties=properties)
 
     @property
@@ -181,9 +182,9 @@ def _field_attribute(spec: FieldSpec, value: FieldValue) -> Attribute:
         assert isinstance(value, OperandRef)
         return OperandAttr(value)
     if isinstance(value, IntEnum):
-        return StringAttr(value.name.lower())
+        return text(value.name.lower())
     if isinstance(value, str):
-        return SymbolRefAttr(value)
+        return symbol(value)
     assert isinstance(value, int)
     return IntAttr(value)
 

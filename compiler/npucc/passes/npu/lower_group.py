@@ -43,6 +43,7 @@ class GroupLowering:
     nests: GroupNests
     title: str
     index: int
+    nodes: tuple[str, ...]
 
     def lower(self) -> None:
         """Append the group's code to the program."""
@@ -52,7 +53,7 @@ class GroupLowering:
             where = f'group {self.index} "{self.title}"'
             numbers = self.program.registers.assign(registers.registers, where)
             load = instruction_ops()["s.li"]
-            origin = self._origin(())
+            origin = self._origin(self.nodes)
             for number, value in self.program.registers.loads(numbers):
                 self.program.code.append(load.make({"rd": number, "value": value}, origin=origin, tile_op="registers"))
             self.program.code.extend(_emit(item, placed, numbers, origin))

@@ -75,6 +75,7 @@ def _semaphores(module: ModuleOp) -> dict[str, int]:
 def _lower_top_level(tables: ProgramTables, op: Operation) -> None:
     """A group, or an instruction between groups."""
     if isinstance(op, tile.GroupOp):
-        GroupLowering(tables, GroupNests.of(op.body.block), op.label.data, op.index.value.data).lower()
+        nodes = tuple(node.data for node in op.nodes)
+        GroupLowering(tables, GroupNests.of(op.body.block), op.label.data, op.index.value.data, nodes).lower()
     elif isinstance(op, tile.InstructionOp):
-        GroupLowering(tables, GroupNests(items=[op]), "", -1).lower()
+        GroupLowering(tables, GroupNests(items=[op]), "", -1, tile.nodes_of(op)).lower()
