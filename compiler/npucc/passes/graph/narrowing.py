@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import ml_dtypes
 import numpy as np
 from npuisa.errors import ExitCode, NpuError, error_code
 from xdsl.dialects import func
@@ -11,6 +12,7 @@ from xdsl.ir import Attribute, SSAValue
 
 from npucc.constants import ConstantStore
 from npucc.dialects.graph import (
+    AddOp,
     CastOp,
     ConcatOp,
     ConstantOp,
@@ -23,14 +25,17 @@ from npucc.dialects.graph import (
     PowOp,
     ReduceOp,
     SoftmaxOp,
+    WhereOp,
     WindowReduceOp,
     nodes_of,
 )
 from npucc.passes.graph.rebuilding import F32, Rebuilder
-from npucc.passes.graph.rewriting import constant_array
-from npucc.types import element_name, element_of, numpy_dtype
+from npucc.passes.graph.rewriting import constant_array, symbol_of
+from npucc.types import Array, element_of, numpy_dtype
 
 OUT_OF_RANGE = error_code("NPU-E0603", ExitCode.DOES_NOT_FIT, "Weights exceed the range of the 16-bit type")
+SENTINEL = 1e30
+"""Magnitude from which an added constant is a mask."""
 
 
 class Narrowing:
@@ -93,15 +98,14 @@ class Narrowing:
 
     def _check_range(self, op: ContractionOp, operand: SSAValue) -> None:
         """NPU-E0603 if weights have finite values that the narrow type has not."""
-        array = constant_array(operand, self.constants)
-        if array is None or array.size == 0 or element_name(self.narrow) != "f16":
+        if self._fits(operand):
             return
-        with np.errstate(invalid="ignore"):
-            greatest = float(np.max(np.abs(array), where=np.isfinite(array), initial=0))
-        if greatest > float(np.finfo(numpy_dtype(self.narrow)).max):
-            where = ", ".join(nodes_of(op)) or op.name
-            remedy = "use --precision bf16 or f32"
-            raise NpuError(OUT_OF_RANGE, "a weight exceeds 65504", where=where, found=f"{greatest:g}", remedy=remedy)
+        array = constant_array(operand, self.constants)
+        found = "" if array is None else f"{greatest_finite(array):g}"
+        where = ", ".join(nodes_of(op)) or op.name
+        limit = range_of(self.narrow)
+        remedy = "use --precision bf16 or f32"
+        raise NpuError(OUT_OF_RANGE, f"a weight exceeds {limit:g}", where=where, found=found, remedy=remedy)
 
     def _reduction(self, op: ReduceOp | WindowReduceOp) -> None:
         """max and min are exact in the operand's type; sums and products accumulate and stay in f32."""
@@ -128,8 +132,13 @@ class Narrowing:
         varying = [operand for operand in dict.fromkeys(floats) if not isinstance(operand.owner, ConstantOp)]
         self._round_all_but_one(varying)
         unsafe = _grows(op)
-        wide = any(element_of(self.build.new(operand)) == F32 for operand in varying)
-        operands = [self._operand(op, operand, wide, unsafe) for operand in op.operands]
+        tamed = {operand: self._tame(op, self.build.new(operand)) for operand in floats}
+        wide = any(element_of(tamed[operand]) == F32 for operand in varying)
+        wide |= any(not self._fits(tamed[operand]) for operand in floats if operand not in varying)
+        operands = [
+            self._typed(tamed[operand], wide, unsafe) if operand in tamed else self.build.new(operand)
+            for operand in op.operands
+        ]
         element = F32 if wide or unsafe else self.narrow
         result = element_of(op.result)
         self.build.rebuild(op, operands, element if result == F32 else result)
@@ -141,12 +150,31 @@ class Narrowing:
             self.small.add(op.result)
         self._round(op)
 
-    def _operand(self, op: ElementwiseOp, operand: SSAValue, wide: bool, unsafe: bool) -> SSAValue:
-        """An operand in the type for `op`. Next to an f32 operand a 16-bit one needs no cast: operands may mix."""
-        new = self.build.new(operand)
-        if element_of(operand) != F32 or wide:
-            return new
-        return self.build.convert(new, F32 if unsafe else self.narrow)
+    def _typed(self, value: SSAValue, wide: bool, unsafe: bool) -> SSAValue:
+        """An operand in the type it is needed in. Next to an f32 operand nothing needs a cast: widths may mix."""
+        return value if wide else self.build.convert(value, F32 if unsafe else self.narrow)
+
+    def _fits(self, constant: SSAValue) -> bool:
+        """Whether the finite values of a constant are finite in the narrow type."""
+        array = constant_array(constant, self.constants)
+        return array is None or greatest_finite(array) <= range_of(self.narrow)
+
+    def _tame(self, op: ElementwiseOp, value: SSAValue) -> SSAValue:
+        """Masks: a constant selected or added to mean 'minus infinity' gets a finite 16-bit value.
+
+        Selected values beyond the range become its end. Added ones of 1e30 or more, to which no 16-bit number
+        makes a difference, become half of it, so that the sum is finite: softmax of a row that is masked out
+        altogether must not be NaN.
+        """
+        array = constant_array(value, self.constants)
+        if array is None or not isinstance(op, AddOp | WhereOp) or self._fits(value):
+            return value
+        end = range_of(self.narrow)
+        tamed = np.clip(array, -end, end)
+        if isinstance(op, AddOp):
+            tamed = np.where(np.abs(array) >= SENTINEL, np.sign(array) * array.dtype.type(end / 2), array)
+        tamed = np.where(np.isinf(array), array, tamed).astype(array.dtype)
+        return self.build.constant(tamed, f"{symbol_of(value)}.finite")
 
     def _round_all_but_one(self, varying: Sequence[SSAValue]) -> None:
         """Of several unrounded results only one can be in the group of this op; the others are stored, so round them.
@@ -186,6 +214,17 @@ class Narrowing:
         epilogue = len(users) == 1 and isinstance(users[0], ElementwiseOp | func.ReturnOp)
         if not epilogue:
             self.build.values[op.result] = self.build.convert(new, self.narrow)
+
+
+def greatest_finite(array: Array) -> float:
+    """Greatest magnitude among the finite elements; 0 if there are none."""
+    wide = np.abs(array.astype(np.float64))
+    return float(np.max(wide, where=np.isfinite(wide), initial=0))
+
+
+def range_of(element: Attribute) -> float:
+    """Greatest finite value of f16 or bf16."""
+    return float(ml_dtypes.finfo(numpy_dtype(element)).max)
 
 
 def _grows(op: ElementwiseOp) -> bool:

@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+import ml_dtypes
 import numpy as np
 from xdsl.dialects import func
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from npucc.constants import ConstantStore
 from npucc.dialects.graph import CastOp, ConstantOp, GraphOp, nodes_of, with_nodes
-from npucc.passes.graph.rewriting import TENSOR, constant_array, symbol_of
-from npucc.types import Array, element_name, element_of, element_type, numpy_dtype, shape_of, tensor, tensor_of
+from npucc.passes.graph.rewriting import constant_array, symbol_of
+from npucc.types import (
+    Array,
+    element_name,
+    element_of,
+    element_type,
+    is_float,
+    numpy_dtype,
+    shape_of,
+    tensor,
+    tensor_of,
+)
 
 F32 = element_type("f32")
 GraphOpT = TypeVar("GraphOpT", bound=GraphOp)
@@ -56,10 +67,13 @@ class Rebuilder:
     def _convert(self, value: SSAValue, element: Attribute) -> SSAValue:
         array = constant_array(value, self.constants)
         if array is not None:
-            symbol = self.constants.add(f"{symbol_of(value)}.{element_name(element)}", saturated(array, element))
-            return self.insert(ConstantOp(symbol, tensor_of(self.constants[symbol])), ())
+            return self.constant(saturated(array, element), f"{symbol_of(value)}.{element_name(element)}")
         owner = value.owner
         return self.insert(CastOp(value, element), nodes_of(owner) if isinstance(owner, Operation) else ())
+
+    def constant(self, array: Array, symbol: str) -> SSAValue:
+        """A new constant; `symbol` is made unique."""
+        return self.insert(ConstantOp(self.constants.add(symbol, array), tensor_of(array)), ())
 
     def rebuild(self, op: GraphOpT, operands: Sequence[SSAValue], element: Attribute) -> GraphOpT:
         """Insert a copy of `op` with other operands and result element type; it stands for `op` from now on."""
@@ -83,15 +97,10 @@ class Rebuilder:
 
 
 def saturated(array: Array, element: Attribute) -> Array:
-    """`array` in another type; finite values beyond its range become its greatest (a mask of -3.4e38 stays finite)."""
+    """`array` in another type; finite values beyond its range become its greatest."""
     dtype = numpy_dtype(element)
-    with np.errstate(over="ignore"):
-        converted = array.astype(dtype)
-    lost = np.isinf(converted.astype(np.float64)) & np.isfinite(array.astype(np.float64))
-    if not lost.any():
-        return converted
-    greatest = float(np.finfo(np.float16).max) if dtype == np.float16 else 3.3895313892515355e38
-    return np.clip(array, -greatest, greatest).astype(dtype)
-
-
-__all__ = ["F32", "TENSOR", "Rebuilder", "saturated"]
+    if not is_float(element):
+        return array.astype(dtype)
+    end = float(ml_dtypes.finfo(dtype).max)
+    bounded = np.where(np.isfinite(array), np.clip(array, -end, end), array)
+    return bounded.astype(dtype)

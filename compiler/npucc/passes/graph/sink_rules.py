@@ -92,7 +92,7 @@ def _best_permutation(op: GraphOp, operands: Sequence[SSAValue]) -> Perm | None:
     rank = len(shape_of(op.result))
     found = {owner.permutation for value in operands if (owner := transposed(value)) is not None}
     costs = {
-        perm: size_of(op.result) + sum(cost_of_undoing(value, perm) for value in dict.fromkeys(operands))
+        perm: size_of(op.result) + sum(cost_of_undoing(value, perm) for value in operands)
         for perm in found
         if len(perm) == rank
     }
