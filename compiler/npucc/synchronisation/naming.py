@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from npuisa.errors import ExitCode, NpuError, error_code
 from npuisa.instructions import SEMAPHORES
 
+from npucc.dialects.tile import DMA_NAMES
 from npucc.synchronisation.dependences import Edge
 from npucc.synchronisation.rotation import Rotation
 from npucc.synchronisation.tree import Scope
@@ -52,17 +53,17 @@ def assign_names(edges: Sequence[Edge], rotations: Sequence[Rotation], limit: in
 
     Forward edges share one semaphore per pair of engines, except those of a loop during which an edge of an outer
     scope is under way. A rotation takes one of its pair
-    that is not in use at the same time: with the same credits and not used by the group before, if the number
-    permits, so that groups do not delay each other; else one with the same credits; else, between groups, one
-    whose credits are adapted. NpuError if all of this needs more than `limit`.
+    that is not in use at the same time, with the same credits, and after some groups of rest, so that groups do not
+    delay each other; if that takes too many, with less rest, and at last with adapted credits. NpuError if even
+    this needs more than `limit`.
     """
     names = Names()
     for edge, index in zip(edges, _edge_indices(edges)):
         name = f"{edge.producer}.{edge.consumer}.full{index}"
         names.initial[name] = 0
         names.of_edge.append(name)
-    for spare in (2, 1, 0):
-        attempt = _RotationNames(limit - len(names.initial), spare)
+    for policy in _POLICIES:
+        attempt = _RotationNames(limit - len(names.initial), policy)
         if attempt.run(rotations):
             names.of_rotation = attempt.chosen
             names.adaptions = attempt.adaptions
@@ -100,13 +101,37 @@ def _spanning(scope: Scope, by_scope: Mapping[Scope, list[Edge]]) -> list[Scope]
     return found
 
 
-class _RotationNames:
-    """One attempt. `spare` 2: fresh semaphores where the group before used those there are; 1: only where the
-    credits differ; 0: only where all of the pair are in use."""
+@dataclass(frozen=True)
+class _Policy:
+    """How freely rotations take semaphores of their own.
 
-    def __init__(self, room: int, spare: int) -> None:
+    A DMA channel that waits for credits given back in group g cannot load ahead of g: so its semaphores rest for
+    `dma_rest` groups (others `rest`) before they are used again. `adapt`: also take one with other credits.
+    """
+
+    dma_rest: int
+    rest: int
+    adapt: bool = False
+
+
+_POLICIES = (
+    _Policy(8, 1),
+    _Policy(4, 1),
+    _Policy(2, 1),
+    _Policy(1, 1),
+    _Policy(1, 0),
+    _Policy(0, 0),
+    _Policy(0, 0, adapt=True),
+)
+"""From the fastest program to the fewest semaphores."""
+
+
+class _RotationNames:
+    """One attempt at naming all rotations with at most `room` semaphores."""
+
+    def __init__(self, room: int, policy: _Policy) -> None:
         self.room = room
-        self.spare = spare
+        self.policy = policy
         self.pairs: dict[tuple[str, str], list[_Pooled]] = defaultdict(list)
         self.initial: dict[str, int] = {}
         self.chosen: list[str] = []
@@ -127,12 +152,13 @@ class _RotationNames:
         return len(self.initial) <= self.room
 
     def _find(self, rotation: Rotation) -> _Pooled | None:
+        rest = self.policy.dma_rest if rotation.consumer in DMA_NAMES else self.policy.rest
         free = [p for p in self.pairs[rotation.producer, rotation.consumer] if p.last < rotation.first]
         same = [p for p in free if p.credits == rotation.credits]
-        rested = [p for p in same if p.group < rotation.group - 1 or p.group == rotation.group]
-        others = [p for p in free if p.group < rotation.group]
-        candidates = {2: rested, 1: same, 0: same or others}[self.spare]
-        return min(candidates, key=lambda p: p.last, default=None)
+        rested = [p for p in same if p.group == rotation.group or p.group + rest < rotation.group]
+        if not rested and self.policy.adapt:
+            rested = [p for p in free if p.group < rotation.group]
+        return min(rested, key=lambda p: p.last, default=None)
 
     def _make(self, rotation: Rotation) -> _Pooled:
         pair = self.pairs[rotation.producer, rotation.consumer]
@@ -144,7 +170,7 @@ class _RotationNames:
 
 
 def _too_many(names: Names, rotations: Sequence[Rotation], limit: int) -> NpuError:
-    attempt = _RotationNames(limit, 0)
+    attempt = _RotationNames(limit, _POLICIES[-1])
     attempt.run(rotations)
     by_pair: dict[str, int] = defaultdict(int)
     for name in (*names.initial, *attempt.initial):

@@ -32,6 +32,8 @@ FRAGMENTED = error_code("NPU-E0712", ExitCode.DOES_NOT_FIT, "No addresses were f
 ALIGNMENT = 64
 """Bytes: a DRAM burst and a multiple of every bank width."""
 _ATTEMPTS = 24
+_LEAD_OF_CONSTANTS = 8
+"""Groups; how far ahead the sequencer gets is limited by the queues anyway."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,9 @@ class TilePlanMemoryPass(ModulePass):
     """Before: a tile program. After: every `tile.pool` and `tile.alloc` has an address in its memory.
 
     Buffers of overlapping lifetime do not overlap. The lifetime of a pool is its group, that of an alloc the
-    groups from its first to its last user. Where there is room, a pool's lifetime is extended to the group
-    before, so that its first tiles can be loaded or computed while that group still runs. Addresses of DRAM
-    buffers count from the start of the scratch region. Raises NpuError if the buffers do not fit.
+    groups from its first to its last user. Where there is room, a pool's lifetime begins some groups before its
+    own, so that its first tiles can be loaded or computed while those still run. Addresses of DRAM buffers
+    count from the start of the scratch region. Raises NpuError if the buffers do not fit.
     """
 
     name = "tile-plan-memory"
@@ -66,19 +68,18 @@ class TilePlanMemoryPass(ModulePass):
 
 @dataclass
 class _Request:
-    """A buffer that needs an address: alive in groups [start, end); `extended`: also in the group before."""
+    """A buffer that needs an address: alive in groups [start, end), and in `lead` groups before if it fits."""
 
     op: PoolOp | AllocOp
     size: int
     start: int
     end: int
-    rank: int = 0
-    """How much an early address helps: 0 not extensible; the greater, the sooner the extension is given up."""
-    extended: bool = False
+    most_lead: int = 0
+    lead: int = 0
 
     def buffer(self) -> Buffer:
         """What the allocator sees."""
-        return Buffer(self.size, self.start - self.extended, self.end, ALIGNMENT)
+        return Buffer(self.size, self.start - self.lead, self.end, ALIGNMENT)
 
     def __str__(self) -> str:
         return f'{self.op.name} "{self.op.label.data}" {self.size}'
@@ -90,8 +91,7 @@ def _requests(program: Outline, space: MemorySpace) -> list[_Request]:
     for group, index in position.items():
         for pool in group.pools:
             if pool.space.data is space:
-                rank = _prefetch_rank(pool) if index else 0
-                found.append(_Request(pool, pool.bytes, index, index + 1, rank))
+                found.append(_Request(pool, pool.bytes, index, index + 1, min(_most_lead(pool), index)))
     for alloc in program.allocs:
         type_ = memref_of(alloc.result)
         if space_of(type_) is not space:
@@ -102,8 +102,12 @@ def _requests(program: Outline, space: MemorySpace) -> list[_Request]:
     return found
 
 
-def _prefetch_rank(pool: PoolOp) -> int:
-    """1 for pools filled from constants (weights), 2 from other DRAM tensors, 3 for all others."""
+def _most_lead(pool: PoolOp) -> int:
+    """Groups before its own during which a pool profits from an address of its own.
+
+    Constants can be loaded long before; tensors from DRAM when they have been written; other pools gain only
+    that their first tile need not wait for the last one of the group before.
+    """
     sources = [
         root_of(user.src).owner
         for acquire in acquires_of(pool)
@@ -111,8 +115,8 @@ def _prefetch_rank(pool: PoolOp) -> int:
         if isinstance(user, CopyOp) and root_of(user.dst) is acquire.result
     ]
     if sources and all(isinstance(source, ConstantOp) for source in sources):
-        return 1
-    return 2 if sources else 3
+        return _LEAD_OF_CONSTANTS
+    return 2 if sources else 1
 
 
 @dataclass
@@ -126,17 +130,17 @@ class _Plan:
     time_limit: float
 
     def solve(self, extend: bool) -> None:
-        """Set the addresses, with as many extended lifetimes as fit; NpuError if even none does not fit."""
+        """Set the addresses, with lifetimes that begin as early as fits; NpuError if it fits with none."""
         if not self.requests:
             return
         self._check_sums()
-        for request in self.requests:
-            request.extended = extend and request.rank > 0
-        self._drop_where_full()
-        for attempt in range(_ATTEMPTS):
-            if attempt == _ATTEMPTS - 1:
-                self._drop(self.requests)
-            last = not any(request.extended for request in self.requests)
+        if extend:
+            self._extend()
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            if attempts_left == 0:
+                for request in self.requests:
+                    request.lead = 0
+            last = not any(request.lead for request in self.requests)
             limit = self.time_limit if last else 0.0
             placement = place([r.buffer() for r in self.requests], self.capacity, limit)
             if not placement.failed:
@@ -146,7 +150,7 @@ class _Plan:
             failed = [self.requests[index] for index in placement.failed]
             if last:
                 raise self._fragmented(failed)
-            self._drop(self._neighbourhood(failed))
+            self._shorten(failed)
 
     def _check_sums(self) -> None:
         most, step = peak([request.buffer() for request in self.requests])
@@ -154,37 +158,34 @@ class _Plan:
             raise self._too_large(step, most)
 
     def _alive(self, step: int) -> list[_Request]:
-        return [r for r in self.requests if r.start - r.extended <= step < r.end]
+        return [r for r in self.requests if r.start - r.lead <= step < r.end]
 
-    def _drop_where_full(self) -> None:
-        """Give up extensions where the sum of the buffers alive exceeds the capacity."""
-        alive: list[list[_Request]] = [[] for _ in self.groups] or [[]]
+    def _extend(self) -> None:
+        """Let lifetimes begin earlier, one group at a time for all, where the sums permit."""
+        used = [0] * len(self.groups)
         for request in self.requests:
-            for step in range(request.start - request.extended, request.end):
-                alive[step].append(request)
-        for step, requests in enumerate(alive):
-            total = sum(request.size for request in requests)
-            guests = [r for r in requests if r.extended and r.start - 1 == step]
-            for request in sorted(guests, key=lambda r: (-r.rank, -r.size)):
-                if total <= self.capacity:
-                    break
-                request.extended = False
-                total -= request.size
+            for step in range(request.start, request.end):
+                used[step] += request.size
+        for lead in range(1, _LEAD_OF_CONSTANTS + 1):
+            for request in sorted(self.requests, key=lambda r: (-r.most_lead, r.start)):
+                step = request.start - lead
+                wanted = request.lead == lead - 1 < request.most_lead
+                if wanted and used[step] + request.size <= self.capacity:
+                    request.lead = lead
+                    used[step] += request.size
 
-    def _neighbourhood(self, failed: list[_Request]) -> list[_Request]:
-        """Extended requests alive together with those that failed: those of the highest rank."""
+    def _shorten(self, failed: list[_Request]) -> None:
+        """Halve the longest extensions of the requests that are alive together with those that failed."""
         around = [
             r
             for r in self.requests
-            if r.extended and any(r.start - 1 < f.end and f.start - f.extended < r.end for f in failed)
+            if r.lead and any(r.start - r.lead < f.end and f.start - f.lead < r.end for f in failed)
         ]
-        around = around or [r for r in self.requests if r.extended]
-        worst = max(r.rank for r in around)
-        return [r for r in around if r.rank == worst]
-
-    def _drop(self, requests: Sequence[_Request]) -> None:
-        for request in requests:
-            request.extended = False
+        around = around or [r for r in self.requests if r.lead]
+        longest = max(r.lead for r in around)
+        for request in around:
+            if request.lead == longest:
+                request.lead //= 2
 
     def _name(self, step: int) -> str:
         return f'group {step} "{self.groups[step].label.data}"' if self.groups else "func.func @main"
