@@ -20,73 +20,26 @@ Times are floats (bandwidth is fractional), reported as whole cycles; every engi
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from npuisa.errors import ExitCode, NpuError, error_code
-from npuisa.instructions import QUEUED_ENGINES, Engine, QSync, SBr, SFence, SHalt
+from npuisa.instructions import QUEUED_ENGINES, Engine, SBr, SFence, SHalt
 from npuisa.program import Program
 from npuisa.target import Target
 
-from npusim.bandwidth import Demand, Share, share
+from npusim.bandwidth import Demand, share
 from npusim.banks import sram_bytes_per_cycle
-from npusim.cost import Cost, Traffic
-from npusim.costs import BRANCH_TAKEN_CYCLES, ENGINE_LABELS, instruction_cost
+from npusim.cost import Traffic
+from npusim.costs import BRANCH_TAKEN_CYCLES, ENGINE_LABELS
+from npusim.engine_state import ALONE, EngineState, StallLog, Work, prepare_costs, prepare_work
 from npusim.faults import place
-from npusim.sequence import Issued, StaticInstruction, decode, dynamic_stream
+from npusim.sequence import Issued, decode, dynamic_stream
 from npusim.timing_report import Ledger, build_result
 from npusim.timing_result import TimelineEntry, TimingResult
 
 DEADLOCK = error_code("NPU-E0422", ExitCode.BAD_INPUT, "Engines wait for semaphores that nobody will post")
 
 _READY, _FREE, _DONE = 0, 1, 2
-_ALONE = Share(1.0, 1.0)
-
-
-@dataclass(slots=True)
-class _Work:
-    """A static instruction, prepared for fast execution."""
-
-    index: int
-    cost: Cost
-    waits: tuple[int, ...]
-    posts: tuple[int, ...]
-    times: int
-    """How often each semaphore is taken and posted."""
-    occupancy: float
-    demand: Demand
-    streams: bool
-    """Keeps the array streaming, so that a following stationary load is hidden."""
-    transparent: bool
-    """q.sync: neither starts nor ends a stream, and leaves a channel's direction alone."""
-
-
-@dataclass(slots=True)
-class _EngineState:
-    """An engine: its queue of (work, issue, cycle from which the engine sees it) and what it runs."""
-
-    label: str
-    queue: deque[tuple[_Work, Issued, float]]
-    running: _Work | None = None
-    issued: Issued | None = None
-    start: float = 0.0
-    free_at: float = 0.0
-    """End of the last occupancy."""
-    done_at: float = 0.0
-    """Completion of the last result."""
-    stream_until: float = -1.0
-    traffic: Traffic = Traffic.NONE
-    remaining: float = 0.0
-    since: float = 0.0
-    share: Share = _ALONE
-    version: int = 0
-    lost_dram: float = 0.0
-    lost_sram: float = 0.0
-    blamed: str = ""
-    """Engine whose post ended, or will end, the present wait."""
-    dram_rates: list[tuple[float, float]] = field(default_factory=list)
-    posting: deque[_Work] = field(default_factory=deque)
-    """Instructions that have left the engine and complete later, in order."""
 
 
 def simulate_timing(program: Program, target: Target, *, timeline: bool = False) -> TimingResult:
@@ -97,40 +50,6 @@ def simulate_timing(program: Program, target: Target, *, timeline: bool = False)
     return _Simulation(program, target, timeline).run()
 
 
-def prepare_costs(program: Program, target: Target, statics: list[StaticInstruction]) -> list[Cost]:
-    """Cost of every instruction of the program; NpuError lists all that the target cannot execute."""
-    costs: list[Cost] = []
-    problems: list[NpuError] = []
-    for static in statics:
-        try:
-            costs.append(instruction_cost(static.instruction, program, target))
-        except NpuError as error:
-            error.where = error.where or place(program, static.index)
-            problems.append(error)
-    if problems:
-        first = problems[0]
-        raise NpuError(first.entry, f"{target.name} cannot execute the program", problems=problems)
-    return costs
-
-
-def _work(static: StaticInstruction, cost: Cost) -> _Work:
-    occupancy = cost.occupancy
-    moving = max(occupancy, 1e-9)
-    dram = cost.dram_bytes / moving if cost.traffic in (Traffic.LOAD, Traffic.STORE, Traffic.DRAM) else 0.0
-    sync = isinstance(static.instruction, QSync)
-    return _Work(
-        index=static.index,
-        cost=cost,
-        waits=static.waits,
-        posts=static.posts,
-        times=static.instruction.count if isinstance(static.instruction, QSync) else 1,
-        occupancy=occupancy,
-        demand=Demand(dram, cost.sram_bytes / moving),
-        streams=static.engine is Engine.MX and not sync,
-        transparent=sync,
-    )
-
-
 class _Simulation:
     """State of one run. Engines are addressed by the number of their `Engine`."""
 
@@ -138,10 +57,10 @@ class _Simulation:
         self.program, self.target = program, target
         self.statics = decode(program)
         self.costs = prepare_costs(program, target, self.statics)
-        self.work = [_work(static, cost) for static, cost in zip(self.statics, self.costs)]
+        self.work = [prepare_work(static, cost) for static, cost in zip(self.statics, self.costs)]
         self.engine_of = [int(static.engine) for static in self.statics]
         self.stream = dynamic_stream(program, self.statics)
-        self.engines = [_EngineState(ENGINE_LABELS[engine], deque()) for engine in Engine]
+        self.engines = [EngineState(ENGINE_LABELS[engine], deque()) for engine in Engine]
         self.semaphores = list(program.semaphores)
         self.waiters: list[list[int]] = [[] for _ in program.semaphores]
         self.events: list[tuple[float, int, int, int, int]] = []
@@ -154,6 +73,7 @@ class _Simulation:
         self.clock = 0.0
         """Cycle in which the sequencer can issue next."""
         self.stalled: tuple[int, Issued] | None = None
+        self.stalls = StallLog()
         self.fenced = self.halted = False
         self.ledger = Ledger(len(self.statics))
         self.timeline: list[TimelineEntry] | None = [] if timeline else None
@@ -175,8 +95,7 @@ class _Simulation:
             if any(state.queue for state in self.engines):
                 raise self._deadlock()
             last = max(state.done_at for state in self.engines)
-            self.ledger.book("seq", "fence", max(last - self.clock, 0.0))
-            self.clock = max(self.clock, last)
+            self._stall("fence", last)
             if self.halted:
                 break
             self.fenced = False
@@ -231,10 +150,16 @@ class _Simulation:
             return
         _, issued = self.stalled
         self.stalled = None
-        self.ledger.book("seq", "queue_full", max(now - self.clock, 0.0))
-        self.clock = max(self.clock, now)
+        self._stall("queue_full", now)
         self._push(engine, issued)
         self._issue()
+
+    def _stall(self, cause: str, until: float) -> None:
+        """The sequencer issues nothing before cycle `until`."""
+        if until > self.clock:
+            self.stalls.add(cause, self.clock, until)
+            self.ledger.book("seq", cause, until - self.clock)
+            self.clock = until
 
     # --- engines ------------------------------------------------------------------------------------------
 
@@ -249,9 +174,7 @@ class _Simulation:
             return False
         work, issued, visible = state.queue[0]
         earliest = max(visible, state.free_at)
-        if (
-            not work.transparent and work.cost.traffic is not state.traffic
-        ) or work.cost.traffic is Traffic.DRAM:
+        if (not work.transparent and work.cost.traffic is not state.traffic) or work.cost.traffic is Traffic.DRAM:
             earliest = max(earliest, state.done_at)
         if earliest > now:
             self._at(earliest, _READY, engine)
@@ -269,7 +192,7 @@ class _Simulation:
         self._start(engine, work, issued, visible, now)
         return True
 
-    def _start(self, engine: int, work: _Work, issued: Issued, visible: float, now: float) -> None:
+    def _start(self, engine: int, work: Work, issued: Issued, visible: float, now: float) -> None:
         state = self.engines[engine]
         self._book_gap(engine, work, visible, now)
         state.queue.popleft()
@@ -277,19 +200,19 @@ class _Simulation:
         state.running, state.issued, state.start, state.since = work, issued, now, now
         state.remaining = work.occupancy + fill
         state.lost_dram = state.lost_sram = 0.0
-        state.share = _ALONE
+        state.share = ALONE
         state.dram_rates = [(now, work.demand.dram)] if work.demand.dram else []
         if fill:
             self.ledger.book(state.label, "fill_drain", fill)
         demand = work.demand
         if demand.dram or demand.sram:
             self._activate(engine, demand, now)
-        if state.share is _ALONE:
+        if state.share is ALONE:
             state.version += 1
             self._at(now + state.remaining, _FREE, engine, state.version)
         self._unstall(engine, now)
 
-    def _book_gap(self, engine: int, work: _Work, visible: float, now: float) -> None:
+    def _book_gap(self, engine: int, work: Work, visible: float, now: float) -> None:
         """Book the cycles between the instruction before and `now`: its tail, late issue, waiting."""
         state = self.engines[engine]
         gap = now - state.free_at
@@ -303,10 +226,18 @@ class _Simulation:
         if tail:
             book(state.label, "fill_drain" if engine == Engine.MX else "dram_latency", tail)
         if late:
-            book(state.label, "issue", late)
+            self._book_late(state.label, begin, begin + late)
         if waited:
             book(state.label, f"wait_{state.blamed}", waited)
         self.ledger.waiting[work.index] += late + waited
+
+    def _book_late(self, label: str, begin: float, end: float) -> None:
+        """The engine's queue was empty: because the sequencer was stalled itself, or had not come so far."""
+        issuing = end - begin
+        for cause, cycles in self.stalls.within(begin, end):
+            self.ledger.book(label, cause, cycles)
+            issuing -= cycles
+        self.ledger.book(label, "issue", issuing)
 
     def _free(self, engine: int, now: float) -> None:
         """The running instruction leaves the engine; its result completes after its latency."""
@@ -350,7 +281,7 @@ class _Simulation:
                 self._post(work, state.label, now)
         self._try_start(engine, now)
 
-    def _post(self, work: _Work, label: str, now: float) -> None:
+    def _post(self, work: Work, label: str, now: float) -> None:
         for semaphore in work.posts:
             self.semaphores[semaphore] += work.times
         for semaphore in work.posts:
@@ -379,9 +310,7 @@ class _Simulation:
     def _reshare(self, now: float) -> None:
         """New speeds for all active instructions, where the demand exceeds, or exceeded, what there is."""
         slack = 1 + 1e-9
-        contended = (
-            self.dram_asked > self.dram_capacity * slack or self.sram_asked > self.sram_capacity * slack
-        )
+        contended = self.dram_asked > self.dram_capacity * slack or self.sram_asked > self.sram_capacity * slack
         if not contended and not self.contended:
             return
         self.contended = contended
@@ -398,7 +327,7 @@ class _Simulation:
             self._at(now + state.remaining / new.speed, _FREE, engine, state.version)
 
     @staticmethod
-    def _settle(state: _EngineState, now: float) -> None:
+    def _settle(state: EngineState, now: float) -> None:
         """Bring the progress of the running instruction up to `now`."""
         elapsed = now - state.since
         if elapsed > 0:
@@ -432,8 +361,6 @@ class _Simulation:
                     if self.semaphores[semaphore] < work.times
                 ]
                 where = place(self.program, work.index)
-                problems.append(
-                    NpuError(DEADLOCK, f"{state.label} waits", where, f"semaphore {', '.join(missing)}")
-                )
+                problems.append(NpuError(DEADLOCK, f"{state.label} waits", where, f"semaphore {', '.join(missing)}"))
         remedy = "every wait needs a post before it in program order and a consumer of its own"
         return NpuError(DEADLOCK, "the engines wait for each other", remedy=remedy, problems=problems)

@@ -18,8 +18,8 @@ CAUSES: dict[str, str] = {
     "dram_bandwidth": "DMA channels together ask for more than the DRAM delivers",
     "dram_latency": "waiting for the first (or last) bytes of a transfer",
     "issue": "the queue is empty because the sequencer has not issued yet",
-    "queue_full": "the sequencer waits for room in a queue",
-    "fence": "the sequencer waits for all engines to be idle",
+    "queue_full": "the queue is empty because the sequencer waits for room in another engine's queue",
+    "fence": "the queue is empty because the sequencer waits for all engines to be idle",
     "idle": "no instructions left",
 }
 """Causes on which cycles are booked, besides `wait_<engine>`: waiting for a post of that engine."""

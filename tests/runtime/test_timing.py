@@ -147,6 +147,8 @@ def test_a_full_queue_stalls_the_sequencer():
     assert starts[Engine.MX] == (1 + 108) + 1 + 1  # the second leaves the queue, the fourth enters, then ours
     assert simulate_timing(b.program(), TARGET, timeline=True).timeline[0].engine is Engine.MX
     assert result.engines["seq"].causes["queue_full"] == 109 - 3
+    assert result.engines["mx"].causes["queue_full"] == 109 - 3 and result.engines["mx"].causes["issue"] == 5
+    check_account(result)
 
 
 def test_a_fence_waits_for_completion():

@@ -1,0 +1,125 @@
+"""What the cycle model keeps per instruction and per engine, and the sequencer's stalls."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from npuisa.errors import NpuError
+from npuisa.instructions import Engine, QSync
+from npuisa.program import Program
+from npuisa.target import Target
+
+from npusim.bandwidth import Demand, Share
+from npusim.cost import Cost, Traffic
+from npusim.costs import instruction_cost
+from npusim.faults import place
+from npusim.sequence import Issued, StaticInstruction
+
+ALONE = Share(1.0, 1.0)
+"""Share of an instruction that nobody slows down; compared by identity."""
+
+
+@dataclass(slots=True)
+class Work:
+    """A static instruction, prepared for fast execution."""
+
+    index: int
+    cost: Cost
+    waits: tuple[int, ...]
+    posts: tuple[int, ...]
+    times: int
+    """How often each semaphore is taken and posted."""
+    occupancy: float
+    demand: Demand
+    streams: bool
+    """Keeps the array streaming, so that a following stationary load is hidden."""
+    transparent: bool
+    """q.sync: neither starts nor ends a stream, and leaves a channel's direction alone."""
+
+
+@dataclass(slots=True)
+class EngineState:
+    """An engine: its queue of (work, issue, cycle from which the engine sees it) and what it runs."""
+
+    label: str
+    queue: deque[tuple[Work, Issued, float]]
+    running: Work | None = None
+    issued: Issued | None = None
+    start: float = 0.0
+    free_at: float = 0.0
+    """End of the last occupancy."""
+    done_at: float = 0.0
+    """Completion of the last result."""
+    stream_until: float = -1.0
+    traffic: Traffic = Traffic.NONE
+    remaining: float = 0.0
+    since: float = 0.0
+    share: Share = ALONE
+    version: int = 0
+    lost_dram: float = 0.0
+    lost_sram: float = 0.0
+    blamed: str = ""
+    """Engine whose post ended, or will end, the present wait."""
+    dram_rates: list[tuple[float, float]] = field(default_factory=list)
+    posting: deque[Work] = field(default_factory=deque)
+    """Instructions that have left the engine and complete later, in order."""
+
+
+def prepare_costs(program: Program, target: Target, statics: list[StaticInstruction]) -> list[Cost]:
+    """Cost of every instruction of the program; NpuError lists all that the target cannot execute."""
+    costs: list[Cost] = []
+    problems: list[NpuError] = []
+    for static in statics:
+        try:
+            costs.append(instruction_cost(static.instruction, program, target))
+        except NpuError as error:
+            error.where = error.where or place(program, static.index)
+            problems.append(error)
+    if problems:
+        first = problems[0]
+        raise NpuError(first.entry, f"{target.name} cannot execute the program", problems=problems)
+    return costs
+
+
+def prepare_work(static: StaticInstruction, cost: Cost) -> Work:
+    occupancy = cost.occupancy
+    moving = max(occupancy, 1e-9)
+    dram = cost.dram_bytes / moving if cost.traffic in (Traffic.LOAD, Traffic.STORE, Traffic.DRAM) else 0.0
+    sync = isinstance(static.instruction, QSync)
+    return Work(
+        index=static.index,
+        cost=cost,
+        waits=static.waits,
+        posts=static.posts,
+        times=static.instruction.count if isinstance(static.instruction, QSync) else 1,
+        occupancy=occupancy,
+        demand=Demand(dram, cost.sram_bytes / moving),
+        streams=static.engine is Engine.MX and not sync,
+        transparent=sync,
+    )
+
+
+class StallLog:
+    """Periods in which the sequencer issued nothing, by cause, in order of time."""
+
+    def __init__(self) -> None:
+        self._starts: list[float] = []
+        self._ends: list[float] = []
+        self._causes: list[str] = []
+
+    def add(self, cause: str, start: float, end: float) -> None:
+        """The sequencer waited from `start` to `end`."""
+        if end > start:
+            self._starts.append(start)
+            self._ends.append(end)
+            self._causes.append(cause)
+
+    def within(self, begin: float, end: float) -> Iterator[tuple[str, float]]:
+        """(cause, cycles) of the stalls between `begin` and `end`."""
+        for row in range(bisect_right(self._ends, begin), len(self._ends)):
+            if self._starts[row] >= end:
+                return
+            yield self._causes[row], min(end, self._ends[row]) - max(begin, self._starts[row])
