@@ -56,7 +56,7 @@ from npuisa.table_encoding import decode_kernel, decode_loop, encode_kernel, enc
 from npuisa.target import Target
 from npuisa.validate import validate_program
 
-CANNOT_WRITE = error_code("NPU-E0304", ExitCode.BAD_INPUT, "The program cannot be written")
+CANNOT_WRITE = error_code("NPU-E0304", ExitCode.USAGE, "The program cannot be written")
 TARGET_KEY = "target"
 REGION_KINDS = tuple(RegionKind)
 

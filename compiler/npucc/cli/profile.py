@@ -87,8 +87,12 @@ def print_profile(run: RunResult, target: Target, top: int) -> None:
 
 def _print_engines(run: RunResult) -> None:
     """Rows are causes, columns engines; each column sums to the total."""
+    from npusim.timing_result import CAUSES
+
     engines = [name for name, engine in run.engines.items() if engine.instructions]
-    causes = dict.fromkeys(cause for name in engines for cause in run.engines[name].causes)
+    found = dict.fromkeys(cause for name in engines for cause in run.engines[name].causes)
+    waits = sorted(cause for cause in found if cause not in CAUSES)
+    causes = [*(cause for cause in CAUSES if cause in found and cause != "idle"), *waits, "idle"]
     rows = [[cause, *(_share(run.engines[e].causes.get(cause, 0), run.cycles) for e in engines)] for cause in causes]
     rows.append(["instructions", *(f"{run.engines[name].instructions:,}" for name in engines)])
     rows.append(["busy cycles", *(f"{run.engines[name].busy_cycles:,}" for name in engines)])

@@ -56,6 +56,8 @@ class FunctionSchedule:
     target: Target
     effort: int = 2
     time_limit: float | None = None
+    cut_short: bool = False
+    """Whether the time limit ended the search."""
     resident: set[SSAValue] = field(default_factory=set)
     groups: list[graph.GroupOp] = field(default_factory=list)
     _plans: dict[int, Plan] = field(default_factory=dict)
@@ -73,6 +75,7 @@ class FunctionSchedule:
         started = perf_counter()
         for candidate in self._candidates() if resident else []:
             if self.time_limit is not None and perf_counter() - started > self.time_limit:
+                self.cut_short = True
                 break
             self._try(candidate)
         while not self._packs():

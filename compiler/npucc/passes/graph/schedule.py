@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from npucc.context import target_of
 from npucc.dialects import graph
+from npucc.module_metadata import add_metadata
 from npucc.schedule.problem import Plan, Problem
 from npucc.schedule.residency import FunctionSchedule
 from npucc.schedule.storage import SPACE
@@ -23,7 +24,8 @@ class GraphSchedulePass(ModulePass):
 
     A group that already has a schedule keeps it (somebody wrote it by hand). NPU-E0701 when a group fits no
     schedule. `effort` 0 to 3 sets how many tile sizes are tried; `residency=false` keeps every tensor between groups in
-    DRAM; after `time_limit` seconds no further tensor is considered for residency.
+    DRAM; after `time_limit` seconds no further tensor is considered for residency,
+    and the module's metadata says so (`time_limit_reached`).
     """
 
     name = "graph-schedule"
@@ -38,6 +40,8 @@ class GraphSchedulePass(ModulePass):
         for function in [f for f in op.body.ops if isinstance(f, func.FuncOp)]:
             schedule = FunctionSchedule(function, target, self.effort, self.time_limit)
             schedule.decide(resident=self.residency)
+            if schedule.cut_short:
+                add_metadata(op, {"time_limit_reached": self.name})
             for value in schedule.resident:
                 if isinstance(value.owner, Operation):
                     value.owner.attributes[SPACE] = StringAttr("sram")
