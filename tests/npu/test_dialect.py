@@ -30,7 +30,7 @@ from npuisa.descriptor import Descriptor, Space
 from npuisa.dtypes import dtype_named
 from npuisa.encoding import field_limits
 from npuisa.instructions import BY_MNEMONIC, Engine, FieldSpec
-from npuisa.kernel import MICRO_OPCODES, Kernel, MicroOp, MicroType
+from npuisa.kernel import MICRO_OPCODES, Kernel, MicroOp, MicroType, operand_types, result_type
 from npuisa.program import Increment, Port, Region, RegionKind
 from xdsl.context import Context
 from xdsl.dialects.arith import Arith
@@ -130,11 +130,16 @@ NUMBERS = st.floats() | st.integers(-(1 << 63), (1 << 63) - 1)
 def test_kernels_round_trip(values: list[float | int], data: st.DataObject) -> None:
     values = [math.nan if value != value else value for value in values]
     ops = [MicroOp("const", MicroType.F64, i + 1, (), i) for i in range(len(values))]
+    held = {0: MicroType.F32} | {op.dst: op.type for op in ops}
     for opcode in data.draw(st.lists(st.sampled_from(MICRO_OPCODES[1:]), max_size=6)):
-        registers = st.integers(0, len(values))
-        sources = tuple(data.draw(registers) for _ in range(opcode.arity))
-        ops.append(MicroOp(opcode.name, data.draw(st.sampled_from(MicroType)), data.draw(registers), sources))
-    round_trip([KernelOp(Kernel("k", (MicroType.F32,), tuple(ops), tuple(values), 1))])
+        kind, dst = data.draw(st.sampled_from(sorted(opcode.types))), data.draw(st.integers(0, len(values)))
+        wanted = operand_types(MicroOp(opcode.name, kind, dst, (0,) * opcode.arity))
+        choices = [[register for register, type_ in held.items() if type_ is want] for want in wanted]
+        if all(choices):
+            sources = tuple(data.draw(st.sampled_from(choice)) for choice in choices)
+            ops.append(MicroOp(opcode.name, kind, dst, sources))
+            held[dst] = result_type(ops[-1])
+    round_trip([KernelOp(Kernel("k", (MicroType.F32,), tuple(ops), tuple(values), 0))])
 
 
 @pytest.mark.parametrize("fill", [0, -3, 0.0, -0.0, 1e-05, 1e300, math.inf, -math.inf])

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from npucc.constants import ConstantStore
 from npucc.dialects import tile
+from npucc.emit import emit_program
 from npucc.interpreters.addresses import address_differences
 from npucc.passes.npu.lower_tile import lower_function
 from npuisa.errors import NpuError
-from npuisa.instructions import SCALAR_REGISTERS
+from npuisa.instructions import SCALAR_REGISTERS, SBr
 from npuisa.target import Target
+from npuisa.validate import validate_program
+from npusim.functional import run_functional
 from tile_builder import TileProgram
 from xdsl.dialects import arith
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
 
 TARGET = Target.load("edge-4t")
@@ -52,7 +58,7 @@ class NestBuilder:
                 buffers.append(self.p.acquire(self.pools[item[1]], (ROWS,), "f32"))
             elif item[0] == "use":
                 self._use(item[1], item[2], item[3], buffers, counters)
-            elif len(counters) < 4:
+            elif len(counters) < 6:
                 _, count, step, inner = item
                 with self.p.loop(step, step * (count + 1), step) as counter:
                     self.block(inner, buffers, [*counters, counter])
@@ -141,3 +147,27 @@ def test_buffers_without_address_are_reported() -> None:
         p.add(tile.CopyOp(p.args["x"], p.acquire(pool, (4,), "f32")))
     with pytest.raises(NpuError, match="tile-plan-memory"):
         lower_function(p.finish(), TARGET)
+
+
+def test_loops_beyond_the_hardware_levels_are_counted_in_registers() -> None:
+    """Six levels over a rotating buffer: the outer two become branches, with the same accesses."""
+    p = TileProgram({"x": ((3, 2, 2, 2, 2, 3, 4), "f32")}, {"y": ((3, 2, 2, 2, 2, 3, 4), "f32")})
+    with p.group("deep"), ExitStack() as loops:
+        pool = p.pool("t", "sram", 3, 64)
+        counters = []
+        for extent in (3, 2, 2, 2, 2, 3):
+            counters.append(loops.enter_context(p.loop(0, extent, 1)))
+        sizes = [1] * 6 + [4]
+        buffer = p.acquire(pool, sizes, "f32")
+        p.add(tile.CopyOp(p.view(p.args["x"], [*counters, 0], sizes), buffer))
+        p.add(tile.CopyOp(buffer, p.view(p.args["y"], [*counters, 0], sizes)))
+    module = p.finish()
+    program = lower_function(module, TARGET)
+    assert address_differences(module, program, TARGET) == []
+    lowered = ModuleOp([program])
+    lowered.verify()
+    x = np.arange(3 * 2 * 2 * 2 * 2 * 3 * 4, dtype=np.float32).reshape(3, 2, 2, 2, 2, 3, 4)
+    emitted = emit_program(lowered, ConstantStore())
+    assert sum(isinstance(i, SBr) for i in emitted.instructions) == 2
+    validate_program(emitted, TARGET)
+    np.testing.assert_array_equal(run_functional(emitted, {"x": x}, target=TARGET)["y"], x)

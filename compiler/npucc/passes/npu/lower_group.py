@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from npuisa.descriptor import Descriptor, Space
-from npuisa.instructions import AccMode, AluFn
-from xdsl.ir import Block, Operation, Region, SSAValue
+from npuisa.instructions import AccMode
+from xdsl.ir import SSAValue
 
 from npucc.analysis.index import LinearIndex, linear_index
 from npucc.dialects import tile
-from npucc.dialects.npu import LoopOp, OperandRef, instruction_ops
-from npucc.dialects.npu_ops.instruction import FieldValue
+from npucc.dialects.npu import instruction_ops
 from npucc.passes.npu.layout import planned_address
 from npucc.passes.npu.nest import GroupNests, Loop, Rotation
-from npucc.passes.npu.operations import Form, OperandView, form_of, short_text
+from npucc.passes.npu.nest_code import NestCode, Placed, software_loops
+from npucc.passes.npu.operations import OperandView, form_of, short_text
 from npucc.passes.npu.program_tables import ProgramTables
-from npucc.passes.npu.registers import NestRegisters, RegisterSum, RegisterUse, VirtualRegister
+from npucc.passes.npu.registers import NestRegisters, RegisterUse, VirtualRegister
 
 _NO_ROTATION = Rotation(0, {}, 0)
-
-
-@dataclass(frozen=True)
-class _Placed:
-    """An instruction whose registers are virtual."""
-
-    form: Form
-    op: tile.InstructionOp
-    operands: list[tuple[str, str, RegisterUse]]
-    """Field, descriptor symbol, register."""
-    fields: dict[str, FieldValue]
-    predicate: VirtualRegister | None
-    origin: str
 
 
 @dataclass
@@ -50,19 +37,21 @@ class GroupLowering:
         for item in self.nests.items:
             registers = NestRegisters()
             placed = {op: self._place(op, loop, registers) for op, loop in _instructions(item, None)}
+            counters = {loop: registers.scratch() for loop in software_loops(item)}
             where = f'group {self.index} "{self.title}"'
             numbers = self.program.registers.assign(registers.registers, where)
             load = instruction_ops()["s.li"]
             origin = self._origin(self.nodes)
             for number, value in self.program.registers.loads(numbers):
                 self.program.code.append(load.make({"rd": number, "value": value}, origin=origin, tile_op="registers"))
-            self.program.code.extend(_emit(item, placed, numbers, origin))
+            nest = NestCode(placed, numbers, counters, origin, self.program.names)
+            self.program.code.extend(nest.emit(item))
             self.program.registers.finish(numbers)
 
     def _origin(self, nodes: tuple[str, ...]) -> str:
         return self.program.origin(self.index, self.title, nodes)
 
-    def _place(self, op: tile.InstructionOp, loop: Loop | None, registers: NestRegisters) -> _Placed:
+    def _place(self, op: tile.InstructionOp, loop: Loop | None, registers: NestRegisters) -> Placed:
         form = form_of(op)
         scope = [] if loop is None else list(loop.enclosing())
         where = f'{short_text(op)} in group {self.index} "{self.title}"'
@@ -73,7 +62,7 @@ class GroupLowering:
             fields |= {} if mode is AccMode.SET else {"mode": mode}
         if form.kernel is not None:
             fields["kernel"] = self.program.kernel(form.kernel, where)
-        return _Placed(form, op, operands, fields, predicate, self._origin(tile.nodes_of(op)))
+        return Placed(form, op, operands, fields, predicate, self._origin(tile.nodes_of(op)))
 
     def _operand(
         self, operand: OperandView, scope: Sequence[Loop], registers: NestRegisters, where: str
@@ -131,43 +120,3 @@ def _instructions(
             yield from _instructions(inner, item)
     else:
         yield item, loop
-
-
-def _emit(
-    item: tile.InstructionOp | Loop,
-    placed: Mapping[tile.InstructionOp, _Placed],
-    numbers: Mapping[VirtualRegister, int],
-    origin: str,
-) -> list[Operation]:
-    if not isinstance(item, Loop):
-        return _emit_instruction(placed[item], numbers)
-    body = [op for inner in item.body for op in _emit(inner, placed, numbers, origin)]
-    moves = [register.increment(item, number) for register, number in numbers.items()]
-    increments = sorted((move for move in moves if move is not None), key=lambda move: move.reg)
-    return [LoopOp(item.bounds.count, increments, Region(Block(body)), origin)]
-
-
-def _emit_instruction(placed: _Placed, numbers: Mapping[VirtualRegister, int]) -> list[Operation]:
-    made: list[Operation] = []
-    fields: dict[str, FieldValue] = dict(placed.fields)
-    text = short_text(placed.op)
-    for name, symbol, use in placed.operands:
-        register = use.total if isinstance(use, RegisterSum) else use
-        if isinstance(use, RegisterSum):
-            add = {"fn": AluFn.ADD, "rd": numbers[use.total], "ra": numbers[use.a], "rb": numbers[use.b]}
-            made.append(instruction_ops()["s.alu"].make(add, origin=placed.origin, tile_op=text))
-        fields[name] = OperandRef(symbol, 0 if register is None else numbers[register])
-    if placed.predicate is not None:
-        fields["pred"] = numbers[placed.predicate]
-    op, form = placed.op, placed.form
-    made.append(
-        instruction_ops()[form.mnemonic].make(
-            fields,
-            unit=form.unit,
-            waits=op.wait_names,
-            posts=op.post_names,
-            origin=placed.origin,
-            tile_op=text,
-        )
-    )
-    return made

@@ -51,6 +51,11 @@ class Loop:
         return self.direct.get(pool, 0) + inner
 
     @property
+    def height(self) -> int:
+        """Loop levels from this one to the innermost."""
+        return 1 + max((loop.height for loop in self.inner), default=0)
+
+    @property
     def executions(self) -> int:
         """How often an iteration of this loop ends in one run of the whole nest."""
         around = 1 if self.parent is None else self.parent.executions

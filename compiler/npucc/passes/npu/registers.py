@@ -77,7 +77,7 @@ class NestRegisters:
         # A modulus would wrap the linear part: add two registers in front of each use.
         a = self._find(rotation.initial, rotation.steps, rotation.modulus, {}, scope)
         b = self._find(0, {}, 0, linear, scope)
-        return RegisterSum(self._scratch(), a, b)
+        return RegisterSum(self.scratch(), a, b)
 
     def nonzero_test(self, constant: int, linear: Mapping[Loop, int], scope: Sequence[Loop]) -> VirtualRegister:
         """A register that is 0 exactly when `constant + linear` is; prefers one that is there already."""
@@ -108,7 +108,8 @@ class NestRegisters:
         self.registers.append(made)
         return made
 
-    def _scratch(self) -> VirtualRegister:
+    def scratch(self) -> VirtualRegister:
+        """A register for intermediate values."""
         made = VirtualRegister(scratch=True)
         self.registers.append(made)
         return made
