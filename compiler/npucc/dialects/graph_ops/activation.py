@@ -13,7 +13,7 @@ from xdsl.irdl import irdl_op_definition, opt_prop_def, prop_def
 from npucc.dialects.graph_ops.base import require, tensor_type
 from npucc.dialects.graph_ops.elementwise import ElementwiseOp, Kinds, UnaryOp
 from npucc.dialects.graph_ops.scalar import ScalarBuilder
-from npucc.types import AnyTensor, Array
+from npucc.types import AnyTensor, Array, numpy_dtype
 
 
 @irdl_op_definition
@@ -181,11 +181,19 @@ class ClipOp(UnaryOp):
     def numpy(self, x: Array) -> Array:
         low, high = self.bounds
         if low is not None:
-            x = np.maximum(x, x.dtype.type(low))
-        return x if high is None else np.minimum(x, x.dtype.type(high))
+            x = np.maximum(x, _in_range(low, x.dtype))
+        return x if high is None else np.minimum(x, _in_range(high, x.dtype))
 
     def scalar(self, s: ScalarBuilder, x: SSAValue) -> SSAValue:
         low, high = self.bounds
         if low is not None:
-            x = s.maximum(x, s.constant(low, x))
-        return x if high is None else s.minimum(x, s.constant(high, x))
+            x = s.maximum(x, s.constant(_in_range(low, numpy_dtype(x.type)), x))
+        return x if high is None else s.minimum(x, s.constant(_in_range(high, numpy_dtype(x.type)), x))
+
+
+def _in_range(bound: float, dtype: np.dtype) -> float | int:
+    """A bound for elements of `dtype`; beyond an integer type's range it is the range's end."""
+    if dtype.kind not in "iu":
+        return bound
+    limits = np.iinfo(dtype)
+    return int(min(max(bound, limits.min), limits.max))
