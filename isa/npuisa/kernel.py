@@ -34,13 +34,22 @@ class MicroClass(IntEnum):
     TRANSCENDENTAL = 2
 
 
+FLOATS = frozenset({MicroType.F32, MicroType.F64})
+INTEGERS = frozenset({MicroType.I32, MicroType.I64})
+NUMBERS = FLOATS | INTEGERS
+BITS = INTEGERS | {MicroType.PRED}
+ANY = frozenset(MicroType)
+
+
 @dataclass(frozen=True)
 class MicroOpcode:
-    """One micro-operation: `name`, 7-bit `code`, number of register sources, cost class, meaning."""
+    """One micro-operation: `name`, 7-bit `code`, number of register sources, types in which it exists, cost
+    class, meaning."""
 
     name: str
     code: int
     arity: int
+    types: frozenset[MicroType]
     cost: MicroClass
     doc: str
 
@@ -48,48 +57,50 @@ class MicroOpcode:
 def _table() -> tuple[MicroOpcode, ...]:
     alu, div, special = MicroClass.ALU, MicroClass.DIV, MicroClass.TRANSCENDENTAL
     rows = (
-        ("const", 0, alu, "d = constant[index]"),
-        ("mov", 1, alu, "d = a"),
-        ("add", 2, alu, "d = a + b"),
-        ("sub", 2, alu, "d = a - b"),
-        ("mul", 2, alu, "d = a * b"),
-        ("fma", 3, alu, "d = a * b + c, rounded after the product and after the sum"),
-        ("div", 2, div, "d = a / b; integers truncate toward zero"),
-        ("rem", 2, div, "remainder with the sign of the dividend"),
-        ("min", 2, alu, "smaller of a and b; NaN if either is"),
-        ("max", 2, alu, "greater of a and b; NaN if either is"),
-        ("neg", 1, alu, "d = -a"),
-        ("abs", 1, alu, "d = |a|"),
-        ("floor", 1, alu, "largest integer <= a"),
-        ("ceil", 1, alu, "smallest integer >= a"),
-        ("round", 1, alu, "nearest integer, halves to even"),
-        ("sqrt", 1, div, "square root"),
-        ("exp", 1, special, "e ** a"),
-        ("log", 1, special, "natural logarithm"),
-        ("tanh", 1, special, "hyperbolic tangent"),
-        ("erf", 1, special, "error function"),
-        ("sin", 1, special, "sine of radians"),
-        ("cos", 1, special, "cosine of radians"),
-        ("pow", 2, special, "a ** b"),
-        ("eq", 2, alu, "PRED: a == b (type of the sources)"),
-        ("ne", 2, alu, "PRED: a != b"),
-        ("lt", 2, alu, "PRED: a < b"),
-        ("le", 2, alu, "PRED: a <= b"),
-        ("select", 3, alu, "d = b where PRED a holds, else c"),
-        ("and", 2, alu, "bitwise (integers) or logical (PRED) and"),
-        ("or", 2, alu, "bitwise or logical or"),
-        ("xor", 2, alu, "bitwise or logical exclusive or"),
-        ("cvt_f32", 1, alu, "convert from the op's type to F32"),
-        ("cvt_f64", 1, alu, "convert from the op's type to F64"),
-        ("cvt_i32", 1, alu, "convert from the op's type to I32, toward zero"),
-        ("cvt_i64", 1, alu, "convert from the op's type to I64, toward zero"),
+        ("const", 0, ANY, alu, "d = constant[index]"),
+        ("mov", 1, ANY, alu, "d = a"),
+        ("add", 2, NUMBERS, alu, "d = a + b"),
+        ("sub", 2, NUMBERS, alu, "d = a - b"),
+        ("mul", 2, NUMBERS, alu, "d = a * b"),
+        ("fma", 3, NUMBERS, alu, "d = a * b + c, rounded after the product and after the sum"),
+        ("div", 2, NUMBERS, div, "d = a / b; integers truncate toward zero"),
+        ("rem", 2, NUMBERS, div, "remainder with the sign of the dividend"),
+        ("min", 2, NUMBERS, alu, "smaller of a and b; NaN if either is"),
+        ("max", 2, NUMBERS, alu, "greater of a and b; NaN if either is"),
+        ("neg", 1, NUMBERS, alu, "d = -a"),
+        ("abs", 1, NUMBERS, alu, "d = |a|"),
+        ("floor", 1, NUMBERS, alu, "largest integer <= a"),
+        ("ceil", 1, NUMBERS, alu, "smallest integer >= a"),
+        ("round", 1, NUMBERS, alu, "nearest integer, halves to even"),
+        ("sqrt", 1, FLOATS, div, "square root"),
+        ("exp", 1, FLOATS, special, "e ** a"),
+        ("log", 1, FLOATS, special, "natural logarithm"),
+        ("tanh", 1, FLOATS, special, "hyperbolic tangent"),
+        ("erf", 1, FLOATS, special, "error function"),
+        ("sin", 1, FLOATS, special, "sine of radians"),
+        ("cos", 1, FLOATS, special, "cosine of radians"),
+        ("pow", 2, NUMBERS, special, "a ** b"),
+        ("eq", 2, ANY, alu, "PRED: a == b (type of the sources)"),
+        ("ne", 2, ANY, alu, "PRED: a != b"),
+        ("lt", 2, NUMBERS, alu, "PRED: a < b"),
+        ("le", 2, NUMBERS, alu, "PRED: a <= b"),
+        ("select", 3, ANY, alu, "d = b where PRED a holds, else c"),
+        ("and", 2, BITS, alu, "bitwise (integers) or logical (PRED) and"),
+        ("or", 2, BITS, alu, "bitwise or logical or"),
+        ("xor", 2, BITS, alu, "bitwise or logical exclusive or"),
+        ("cvt_f32", 1, ANY, alu, "convert from the op's type to F32"),
+        ("cvt_f64", 1, ANY, alu, "convert from the op's type to F64"),
+        ("cvt_i32", 1, ANY, alu, "convert from the op's type to I32, toward zero"),
+        ("cvt_i64", 1, ANY, alu, "convert from the op's type to I64, toward zero"),
     )
-    return tuple(MicroOpcode(name, code, arity, cost, doc) for code, (name, arity, cost, doc) in enumerate(rows))
+    return tuple(MicroOpcode(row[0], code, *row[1:]) for code, row in enumerate(rows))
 
 
 MICRO_OPCODES = _table()
 MICRO_BY_NAME = {opcode.name: opcode for opcode in MICRO_OPCODES}
 COMPARISONS = frozenset({"eq", "ne", "lt", "le"})
+CONVERSIONS = {f"cvt_{kind.name.lower()}": kind for kind in (*sorted(FLOATS), *sorted(INTEGERS))}
+"""Type of the result of each conversion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,20 @@ class MicroOp:
     dst: int
     sources: tuple[int, ...] = ()
     index: int = 0
+
+
+def operand_types(op: MicroOp) -> tuple[MicroType, ...]:
+    """Types that the sources of `op` must have: its own, but PRED for the condition of a `select`."""
+    if op.opcode == "select":
+        return MicroType.PRED, op.type, op.type
+    return (op.type,) * len(op.sources)
+
+
+def result_type(op: MicroOp) -> MicroType:
+    """Type of the value that `op` writes."""
+    if op.opcode in COMPARISONS:
+        return MicroType.PRED
+    return CONVERSIONS.get(op.opcode, op.type)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from npuisa.assembly_instructions import usage
 from npuisa.dtypes import DTYPES
 from npuisa.encoding import POST_OFFSET, WAIT_OFFSET, WORD_BITS, field_limits, layout, used_bits
 from npuisa.instructions import HEADER_BITS, NO_OPERAND, TABLE, FieldSpec, Instruction
-from npuisa.kernel import MAX_CONSTANTS, MAX_MICRO_OPS, MAX_SOURCES, MICRO_OPCODES, VECTOR_REGISTERS
+from npuisa.kernel import MAX_CONSTANTS, MAX_MICRO_OPS, MAX_SOURCES, MICRO_OPCODES, VECTOR_REGISTERS, MicroOpcode
 from npuisa.spelling import TextField, text_fields
 
 Row = Sequence[object]
@@ -138,11 +138,17 @@ def _default(item: TextField) -> str:
 def micro_operations_markdown() -> str:
     """The micro-operations of element-wise kernels."""
     limits = (
-        f"A kernel has at most {MAX_MICRO_OPS} micro-operations on {VECTOR_REGISTERS} vector registers, {MAX_SOURCES} "
-        f"sources and {MAX_CONSTANTS} constants. A micro-operation computes in f32, f64, i32, i64 or pred."
+        f"A kernel has at most {MAX_MICRO_OPS} micro-operations on {VECTOR_REGISTERS} vector registers, "
+        f"{MAX_SOURCES} sources and {MAX_CONSTANTS} constants. Registers are typed: a source must hold the type in "
+        "which the micro-operation computes."
     )
-    rows = [(f"`{op.name}`", op.code, op.arity, op.cost.name.lower(), op.doc) for op in MICRO_OPCODES]
-    return f"## Micro-operations\n\n{limits}\n\n" + table(("name", "code", "sources", "cost class", "meaning"), rows)
+    rows = [(f"`{op.name}`", op.code, op.arity, _types(op), op.cost.name.lower(), op.doc) for op in MICRO_OPCODES]
+    heads = ("name", "code", "sources", "types", "cost class", "meaning")
+    return f"## Micro-operations\n\n{limits}\n\n{table(heads, rows)}"
+
+
+def _types(op: MicroOpcode) -> str:
+    return ", ".join(kind.name.lower() for kind in sorted(op.types))
 
 
 def dtypes_markdown() -> str:

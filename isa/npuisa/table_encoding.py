@@ -23,18 +23,17 @@ from npuisa.kernel import (
     MAX_SOURCES,
     MICRO_BY_NAME,
     MICRO_OPCODES,
-    VECTOR_REGISTERS,
     Kernel,
     MicroOp,
     MicroType,
 )
+from npuisa.kernel_rules import check_kernel, kernel_error
 from npuisa.program import Increment, LoopSpec
 
 OPCODE_BITS, TYPE_BITS, REGISTER_BITS, CONSTANT_BITS, SLOTS = 7, 3, 4, 6, 3
 STEP_BITS = 48
 INCREMENT_BYTES = 16
 
-BAD_KERNEL = error_code("NPU-E0308", ExitCode.BAD_INPUT, "An element-wise kernel is not legal")
 BAD_LOOP = error_code("NPU-E0309", ExitCode.BAD_INPUT, "A loop table entry is not legal")
 
 TakeBytes = Callable[[int], bytes]
@@ -58,14 +57,14 @@ def decode_micro_op(word: int, name: str, where: str = "") -> MicroOp:
     reader = BitReader(word)
     code, kind, dst = reader.take(OPCODE_BITS), reader.take(TYPE_BITS), reader.take(REGISTER_BITS)
     if code >= len(MICRO_OPCODES):
-        raise _kernel_error(name, where, "unknown micro-operation", str(code))
+        raise kernel_error(name, where, "unknown micro-operation", str(code))
     if kind not in MicroType.__members__.values():
-        raise _kernel_error(name, where, "unknown micro-operation type", str(kind))
+        raise kernel_error(name, where, "unknown micro-operation type", str(kind))
     opcode = MICRO_OPCODES[code]
     sources = tuple(reader.take(REGISTER_BITS) for _ in range(SLOTS))
     index = reader.take(CONSTANT_BITS)
     if any(sources[opcode.arity :]) or (index and opcode.name != "const") or reader.word:
-        raise _kernel_error(name, where, f"{opcode.name}: unused bits are not 0", f"{word:#010x}")
+        raise kernel_error(name, where, f"{opcode.name}: unused bits are not 0", f"{word:#010x}")
     return MicroOp(opcode.name, MicroType(kind), dst, sources[: opcode.arity], index)
 
 
@@ -96,11 +95,11 @@ def decode_kernel(take: TakeBytes, name: str, where: str = "") -> Kernel:
     ops, constants, result = header.take(6), header.take(7), header.take(REGISTER_BITS)
     if sources > MAX_SOURCES or ops > MAX_MICRO_OPS or constants > MAX_CONSTANTS:
         found = f"{sources} sources, {ops} micro-operations, {constants} constants"
-        raise _kernel_error(name, where, f"more than {MAX_SOURCES}, {MAX_MICRO_OPS} or {MAX_CONSTANTS}", found)
+        raise kernel_error(name, where, f"more than {MAX_SOURCES}, {MAX_MICRO_OPS} or {MAX_CONSTANTS}", found)
     if any(kind not in MicroType.__members__.values() for kind in kinds) or any(kinds[sources:]):
-        raise _kernel_error(name, where, "unknown type of a source", str(kinds))
+        raise kernel_error(name, where, "unknown type of a source", str(kinds))
     if floats >> constants:
-        raise _kernel_error(name, where, "the mask of float constants names more than there are", f"{floats:#x}")
+        raise kernel_error(name, where, "the mask of float constants names more than there are", f"{floats:#x}")
     words = struct.unpack(f"<{ops}I", take(4 * ops))
     kernel = Kernel(
         name,
@@ -111,51 +110,6 @@ def decode_kernel(take: TakeBytes, name: str, where: str = "") -> Kernel:
     )
     check_kernel(kernel, where)
     return kernel
-
-
-def check_kernel(kernel: Kernel, where: str = "") -> None:
-    """Raise NpuError (NPU-E0308) for a kernel over a limit, or one that reads what nothing has written."""
-    name = kernel.name
-    _check_limits(kernel, where)
-    written = set(range(len(kernel.source_types)))
-    for position, op in enumerate(kernel.ops):
-        _check_micro_op(kernel, op, f"{where}, micro-operation {position}" if where else f"micro-operation {position}")
-        unwritten = [source for source in op.sources if source not in written]
-        if unwritten:
-            place = f"micro-operation {position}"
-            raise _kernel_error(name, where, f"{place} reads a register that nothing has written", f"v{unwritten[0]}")
-        written.add(op.dst)
-    if kernel.result not in written:
-        raise _kernel_error(name, where, "the result register is never written", f"v{kernel.result}")
-
-
-def _check_limits(kernel: Kernel, where: str) -> None:
-    sizes = (
-        ("sources", len(kernel.source_types), MAX_SOURCES),
-        ("micro-operations", len(kernel.ops), MAX_MICRO_OPS),
-        ("constants", len(kernel.constants), MAX_CONSTANTS),
-    )
-    for what, size, limit in sizes:
-        if size > limit:
-            raise _kernel_error(kernel.name, where, f"more than {limit} {what}", str(size), "split the kernel")
-    for value in kernel.constants:
-        if not isinstance(value, float) and not -(1 << 63) <= value < 1 << 63:
-            raise _kernel_error(kernel.name, where, "an integer constant does not fit 64 bits", str(value))
-
-
-def _check_micro_op(kernel: Kernel, op: MicroOp, where: str) -> None:
-    opcode = MICRO_BY_NAME.get(op.opcode)
-    if opcode is None:
-        raise _kernel_error(kernel.name, where, "unknown micro-operation", op.opcode)
-    if len(op.sources) != opcode.arity:
-        raise _kernel_error(kernel.name, where, f"{op.opcode} takes {opcode.arity} sources", str(len(op.sources)))
-    if any(not 0 <= register < VECTOR_REGISTERS for register in (op.dst, *op.sources)):
-        raise _kernel_error(kernel.name, where, f"registers are v0..v{VECTOR_REGISTERS - 1}", f"{op.dst}, {op.sources}")
-    if op.opcode != "const":
-        if op.index:
-            raise _kernel_error(kernel.name, where, f"{op.opcode} takes no constant", str(op.index))
-    elif not 0 <= op.index < len(kernel.constants):
-        raise _kernel_error(kernel.name, where, f"the kernel has {len(kernel.constants)} constants", str(op.index))
 
 
 def encode_loop(loop: LoopSpec, where: str = "") -> bytes:
@@ -206,10 +160,6 @@ def check_loop(loop: LoopSpec, where: str = "") -> None:
             raise _loop_error(where, f"a step has {STEP_BITS} bits", str(increment.step))
         if not 0 <= increment.modulus < 1 << STEP_BITS:
             raise _loop_error(where, f"a modulus is 0..2^{STEP_BITS} - 1", str(increment.modulus))
-
-
-def _kernel_error(name: str, where: str, message: str, found: str, remedy: str = "") -> NpuError:
-    return NpuError(BAD_KERNEL, f"kernel {name}: {message}", where, found, remedy)
 
 
 def _loop_error(where: str, message: str, found: str) -> NpuError:

@@ -16,9 +16,10 @@ from npuisa.descriptor_encoding import BASE_BITS, check_descriptor
 from npuisa.encoding import encode, layout
 from npuisa.errors import ErrorCode, ExitCode, NpuError, error_code
 from npuisa.instructions import SEMAPHORES, Instruction, Operand
+from npuisa.kernel_rules import check_kernel
 from npuisa.memory_map import check_regions, enclosing, memory_problem
 from npuisa.program import Port, Program, RegionKind
-from npuisa.table_encoding import check_kernel, check_loop
+from npuisa.table_encoding import check_loop
 from npuisa.target import Target
 
 BAD_PROGRAM = error_code("NPU-E0310", ExitCode.BAD_INPUT, "The program breaks a structural rule")

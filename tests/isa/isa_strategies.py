@@ -21,7 +21,7 @@ from npuisa.instructions import (
     SBr,
     SLoop,
 )
-from npuisa.kernel import MICRO_OPCODES, Kernel, MicroOp, MicroType
+from npuisa.kernel import MICRO_OPCODES, Kernel, MicroOp, MicroType, operand_types, result_type
 from npuisa.program import DebugEntry, Increment, LoopSpec, Port, Program, Region, RegionKind
 
 NAMES = st.one_of(
@@ -102,18 +102,33 @@ def _moved_inside(view: Descriptor, size: int) -> Descriptor:
 def kernels(draw: st.DrawFn) -> Kernel:
     """Any kernel that passes `check_kernel`."""
     sources = tuple(draw(st.lists(st.sampled_from(list(MicroType)), max_size=4)))
-    numbers = st.one_of(st.floats(), st.integers(-(1 << 63), (1 << 63) - 1))
-    constants = tuple(draw(st.lists(numbers, min_size=1, max_size=64 if draw(st.booleans()) else 3)))
-    written = list(range(len(sources)))
+    numbers = st.one_of(st.floats(), edges(-(1 << 63), (1 << 63) - 1), edges(-(1 << 31), (1 << 31) - 1))
+    constants = (draw(st.integers(-9, 9)), *draw(st.lists(numbers, max_size=63 if draw(st.booleans()) else 3)))
+    held = dict(enumerate(sources))
     ops: list[MicroOp] = []
-    for _ in range(draw(st.integers(0 if written else 1, 32))):
-        opcode = draw(st.sampled_from(MICRO_OPCODES)) if written else MICRO_OPCODES[0]
-        index = draw(st.integers(0, len(constants) - 1)) if opcode.name == "const" else 0
-        reads = tuple(draw(st.sampled_from(written)) for _ in range(opcode.arity))
-        op = MicroOp(opcode.name, draw(st.sampled_from(list(MicroType))), draw(st.integers(0, 15)), reads, index)
+    for _ in range(draw(st.integers(0 if held else 1, 32))):
+        op = _micro_op(draw, held, constants)
         ops.append(op)
-        written.append(op.dst)
-    return Kernel(draw(NAMES), sources, tuple(ops), constants, draw(st.sampled_from(written)))
+        held[op.dst] = result_type(op)
+    return Kernel(draw(NAMES), sources, tuple(ops), constants, draw(st.sampled_from(sorted(held))))
+
+
+def _micro_op(draw: st.DrawFn, held: dict[int, MicroType], constants: tuple[float | int, ...]) -> MicroOp:
+    """A micro-operation whose sources the registers hold; a constant if the drawn one has no sources."""
+    opcode = draw(st.sampled_from(MICRO_OPCODES))
+    kind = draw(st.sampled_from(sorted(opcode.types)))
+    dst = draw(st.integers(0, 15))
+    wanted = operand_types(MicroOp(opcode.name, kind, dst, (0,) * opcode.arity))
+    choices = [sorted(reg for reg, type_ in held.items() if type_ is want) for want in wanted]
+    if opcode.arity and all(choices):
+        return MicroOp(opcode.name, kind, dst, tuple(draw(st.sampled_from(choice)) for choice in choices))
+    limit = {MicroType.I32: 1 << 31, MicroType.I64: 1 << 63}.get(kind)
+    legal = [
+        index
+        for index, value in enumerate(constants)
+        if limit is None or (not isinstance(value, float) and -limit <= value < limit)
+    ]
+    return MicroOp("const", kind, dst, (), draw(st.sampled_from(legal)))
 
 
 @st.composite

@@ -144,6 +144,12 @@ F = MicroType.F32
         (Kernel("k", (F,), (MicroOp("const", F, 1, (), 0),)), "0 constants"),
         (Kernel("k", (F,), (MicroOp("neg", F, 1, (0,), 3),)), "takes no constant"),
         (Kernel("k", (), ()), "result register"),
+        (Kernel("k", (MicroType.I32,), (MicroOp("neg", F, 0, (0,)),)), "holds another type"),
+        (Kernel("k", (F, F), (MicroOp("select", F, 0, (0, 0, 1)),)), "reads pred"),
+        (Kernel("k", (MicroType.I32,), (MicroOp("exp", MicroType.I32, 0, (0,)),)), "exp does not exist in i32"),
+        (Kernel("k", (F, F), (MicroOp("and", F, 0, (0, 1)),)), "and does not exist in f32"),
+        (Kernel("k", (), (MicroOp("const", MicroType.I32, 0),), (1.0,)), "not a constant of type i32"),
+        (Kernel("k", (), (MicroOp("const", MicroType.I32, 0),), (1 << 31,)), "not a constant of type i32"),
     ],
 )
 def test_illegal_kernels_are_refused(kernel: Kernel, message: str) -> None:
