@@ -51,6 +51,8 @@ class EngineState:
     start: float = 0.0
     free_at: float = 0.0
     """End of the last occupancy."""
+    last: int = -1
+    """Instruction that left it last."""
     done_at: float = 0.0
     """Completion of the last result."""
     stream_until: float = -1.0

@@ -131,14 +131,14 @@ class _Simulation:
         if isinstance(instruction, SBr) and taken:
             cycles += BRANCH_TAKEN_CYCLES
         self.clock += cycles
-        self.ledger.count(index, cycles)
+        self.ledger.scalar(index, cycles)
         self.halted = isinstance(instruction, SHalt)
         self.fenced = self.halted or isinstance(instruction, SFence)
         return self.fenced
 
     def _push(self, engine: int, issued: Issued) -> None:
         self.clock += 1.0
-        self.ledger.book("seq", "compute", 1.0)
+        self.ledger.sequencer["compute"] += 1.0
         state = self.engines[engine]
         state.queue.append((self.work[issued[0]], issued, self.clock))
         if len(state.queue) == 1 and state.running is None:
@@ -158,7 +158,7 @@ class _Simulation:
         """The sequencer issues nothing before cycle `until`."""
         if until > self.clock:
             self.stalls.add(cause, self.clock, until)
-            self.ledger.book("seq", cause, until - self.clock)
+            self.ledger.sequencer[cause] += until - self.clock
             self.clock = until
 
     # --- engines ------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ class _Simulation:
         state.share = ALONE
         state.dram_rates = [(now, work.demand.dram)] if work.demand.dram else []
         if fill:
-            self.ledger.book(state.label, "fill_drain", fill)
+            self.ledger.book(work.index, "fill_drain", fill)
         demand = work.demand
         if demand.dram or demand.sram:
             self._activate(engine, demand, now)
@@ -222,22 +222,24 @@ class _Simulation:
         begin = state.free_at + tail
         late = min(max(visible - begin, 0.0), now - begin)
         waited = now - begin - late
-        book = self.ledger.book
         if tail:
-            book(state.label, "fill_drain" if engine == Engine.MX else "dram_latency", tail)
+            self._book_tail(state, tail)
         if late:
-            self._book_late(state.label, begin, begin + late)
+            self._book_late(work.index, begin, begin + late)
         if waited:
-            book(state.label, f"wait_{state.blamed}", waited)
-        self.ledger.waiting[work.index] += late + waited
+            self.ledger.book(work.index, f"wait_{state.blamed}", waited)
 
-    def _book_late(self, label: str, begin: float, end: float) -> None:
+    def _book_tail(self, state: EngineState, cycles: float) -> None:
+        """The engine had nothing to do but complete its last result."""
+        self.ledger.book(state.last, "fill_drain" if state.label == "mx" else "dram_latency", cycles)
+
+    def _book_late(self, index: int, begin: float, end: float) -> None:
         """The engine's queue was empty: because the sequencer was stalled itself, or had not come so far."""
         issuing = end - begin
         for cause, cycles in self.stalls.within(begin, end):
-            self.ledger.book(label, cause, cycles)
+            self.ledger.book(index, cause, cycles)
             issuing -= cycles
-        self.ledger.book(label, "issue", issuing)
+        self.ledger.book(index, "issue", issuing)
 
     def _free(self, engine: int, now: float) -> None:
         """The running instruction leaves the engine; its result completes after its latency."""
@@ -255,10 +257,11 @@ class _Simulation:
         if not work.transparent:
             state.traffic = work.cost.traffic
         ledger = self.ledger
-        ledger.finish(work.index, state.start, now, done)
+        ledger.finish(work.index, state.start, done)
+        state.last = work.index
         if state.lost_dram or state.lost_sram:
-            ledger.book(state.label, "dram_bandwidth", state.lost_dram)
-            ledger.book(state.label, "sram_bandwidth", state.lost_sram)
+            ledger.book(work.index, "dram_bandwidth", state.lost_dram)
+            ledger.book(work.index, "sram_bandwidth", state.lost_sram)
         if self.timeline is not None:
             entry = TimelineEntry(
                 work.index,
@@ -343,8 +346,9 @@ class _Simulation:
         for engine in QUEUED_ENGINES:
             state = self.engines[engine]
             tail = max(state.done_at - state.free_at, 0.0)
-            self.ledger.book(state.label, "fill_drain" if engine is Engine.MX else "dram_latency", tail)
-            self.ledger.book(state.label, "idle", total - state.done_at)
+            if tail:
+                self._book_tail(state, tail)
+            self.ledger.idle[state.label] += total - state.done_at
         return build_result(
             self.program, self.target, self.statics, self.costs, self.ledger, total, self.timeline or ()
         )

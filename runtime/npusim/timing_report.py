@@ -14,47 +14,58 @@ from npusim.cost import Cost
 from npusim.costs import ENGINE_LABELS
 from npusim.sequence import StaticInstruction
 from npusim.timing_result import (
-    BUSY_CAUSES,
     EngineTime,
     GroupTime,
     InstructionTime,
     TimelineEntry,
     TimingResult,
+    busy_cycles,
     round_to_total,
 )
 
+Causes = defaultdict[str, float]
+
 
 class Ledger:
-    """Cycles as they are spent. What is the same at every execution is multiplied out only in the end."""
+    """Cycles as they are spent. What is the same at every execution is multiplied out only in the end.
+
+    A cycle of a queued engine belongs to the instruction that it works on or, when it waits, that it waits to
+    start; the cycles of the sequencer, and those after an engine's last instruction, belong to none.
+    """
 
     def __init__(self, instructions: int) -> None:
-        self.causes: dict[str, defaultdict[str, float]] = {
-            label: defaultdict(float) for label in ENGINE_LABELS.values()
-        }
+        self.causes: list[Causes] = [defaultdict(float) for _ in range(instructions)]
+        self.sequencer: Causes = defaultdict(float)
+        self.idle: Causes = defaultdict(float)
+        """Cycles after the last instruction, by engine."""
         self.executions = [0] * instructions
-        self.busy = [0.0] * instructions
-        self.waiting = [0.0] * instructions
         self.first_start = [0.0] * instructions
         self.last_done = [0.0] * instructions
         self.executed = 0
 
-    def book(self, label: str, cause: str, cycles: float) -> None:
-        """`cycles` of engine `label` go to `cause`."""
-        self.causes[label][cause] += cycles
+    def book(self, index: int, cause: str, cycles: float) -> None:
+        """`cycles` of the engine of instruction `index` go to `cause`."""
+        self.causes[index][cause] += cycles
 
-    def count(self, index: int, cycles: float) -> None:
+    def scalar(self, index: int, cycles: float) -> None:
         """The sequencer executed instruction `index`."""
         self.executions[index] += 1
-        self.busy[index] += cycles
-        self.causes["seq"]["compute"] += cycles
+        self.causes[index]["compute"] += cycles
 
-    def finish(self, index: int, start: float, free: float, done: float) -> None:
-        """A queued instruction ran from `start` to `free` and completed at `done`."""
+    def finish(self, index: int, start: float, done: float) -> None:
+        """A queued instruction started at `start` and completed at `done`."""
         if not self.executions[index]:
             self.first_start[index] = start
         self.executions[index] += 1
-        self.busy[index] += free - start
         self.last_done[index] = done
+
+    def settle(self, costs: Sequence[Cost], statics: Sequence[StaticInstruction]) -> None:
+        """Add the parts of the cost of every execution of queued instructions."""
+        for static, cost, times, causes in zip(statics, costs, self.executions, self.causes):
+            if times and static.engine is not Engine.SEQ:
+                for cause, part in _COST_CAUSES.items():
+                    if value := getattr(cost, part):
+                        causes[cause] += times * value
 
 
 _COST_CAUSES = {
@@ -77,44 +88,46 @@ def build_result(
 ) -> TimingResult:
     """Round and sum up; `total` is the (fractional) cycle in which the program has ended."""
     cycles = ceil(total - 1e-6)
-    for label in ledger.causes:
-        ledger.book(label, "idle", cycles - total)
+    ledger.settle(costs, statics)
+    pairs = list(zip(costs, ledger.executions))
+    return TimingResult(
+        cycles=cycles,
+        clock_ghz=target.clock_ghz,
+        engines=_engines(statics, ledger, cycles, total),
+        dram_read=sum(times * cost.dram_read for cost, times in pairs),
+        dram_written=sum(times * cost.dram_written for cost, times in pairs),
+        groups=_groups(program.debug, statics, ledger),
+        instructions=tuple(
+            InstructionTime(times, _whole(causes)) for times, causes in zip(ledger.executions, ledger.causes)
+        ),
+        executed=ledger.executed,
+        timeline=tuple(timeline),
+    )
+
+
+def _whole(causes: Causes) -> dict[str, int]:
+    return {cause: round(value) for cause, value in causes.items() if round(value)}
+
+
+def _engines(statics: Sequence[StaticInstruction], ledger: Ledger, cycles: int, total: float) -> dict[str, EngineTime]:
+    sums: dict[str, Causes] = {label: defaultdict(float) for label in ENGINE_LABELS.values()}
     executed: defaultdict[str, int] = defaultdict(int)
-    read = written = 0
-    for static, cost, times in zip(statics, costs, ledger.executions):
+    for static, times, causes in zip(statics, ledger.executions, ledger.causes):
         label = ENGINE_LABELS[static.engine]
         executed[label] += times
-        read += times * cost.dram_read
-        written += times * cost.dram_written
-        if times and static.engine is not Engine.SEQ:
-            for cause, part in _COST_CAUSES.items():
-                ledger.causes[label][cause] += times * getattr(cost, part)
+        for cause, value in causes.items():
+            sums[label][cause] += value
+    for cause, value in ledger.sequencer.items():
+        sums["seq"][cause] += value
     engines: dict[str, EngineTime] = {}
-    for label, causes in ledger.causes.items():
+    for label, causes in sums.items():
+        causes["idle"] += ledger.idle[label] + cycles - total
         rounded = round_to_total(causes, cycles)
-        busy = sum(rounded.get(cause, 0) for cause in BUSY_CAUSES)
-        engines[label] = EngineTime(busy, executed[label], rounded)
-    per_instruction = tuple(
-        InstructionTime(times, round(busy), round(waiting))
-        for times, busy, waiting in zip(ledger.executions, ledger.busy, ledger.waiting)
-    )
-    groups = _groups(program.debug, statics, ledger)
-    return TimingResult(
-        cycles,
-        target.clock_ghz,
-        engines,
-        read,
-        written,
-        groups,
-        per_instruction,
-        ledger.executed,
-        tuple(timeline),
-    )
+        engines[label] = EngineTime(busy_cycles(rounded), executed[label], rounded)
+    return engines
 
 
-def _groups(
-    debug: Sequence[DebugEntry], statics: Sequence[StaticInstruction], ledger: Ledger
-) -> tuple[GroupTime, ...]:
+def _groups(debug: Sequence[DebugEntry], statics: Sequence[StaticInstruction], ledger: Ledger) -> tuple[GroupTime, ...]:
     """Groups in the order in which they end; see `GroupTime` for how they share the total."""
     members: defaultdict[int, list[int]] = defaultdict(list)
     for index, entry in enumerate(debug):
@@ -127,14 +140,15 @@ def _groups(
     result: list[GroupTime] = []
     ended = 0
     for group, (start, end) in sorted(spans.items(), key=lambda item: (item[1][1], item[0])):
-        busy: defaultdict[str, float] = defaultdict(float)
+        causes: defaultdict[str, Causes] = defaultdict(lambda: defaultdict(float))
         nodes: dict[str, None] = {}
         for index in members[group]:
-            busy[ENGINE_LABELS[statics[index].engine]] += ledger.busy[index]
+            for cause, value in ledger.causes[index].items():
+                causes[ENGINE_LABELS[statics[index].engine]][cause] += value
             nodes.update(dict.fromkeys(debug[index].nodes))
         name = debug[members[group][0]].group_name
         last = ceil(end - 1e-6)
-        whole = {label: round(value) for label, value in busy.items()}
+        whole = {label: _whole(values) for label, values in causes.items()}
         result.append(GroupTime(group, name, tuple(nodes), int(start), last, last - ended, whole))
         ended = max(ended, last)
     return tuple(result)

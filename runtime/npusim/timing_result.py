@@ -37,6 +37,11 @@ BUSY_CAUSES = (
 """Causes during which an engine works on an instruction."""
 
 
+def busy_cycles(causes: Mapping[str, int]) -> int:
+    """Cycles of work among `causes`."""
+    return sum(causes.get(cause, 0) for cause in BUSY_CAUSES)
+
+
 @dataclass(frozen=True, slots=True)
 class EngineTime:
     """One engine: `causes` sum to the program's total; `busy` is the sum of the `BUSY_CAUSES` among them."""
@@ -52,7 +57,7 @@ class GroupTime:
 
     `cycles` is the part of the program's total that belongs to the group alone: from the completion of
     everything that ended before it to its own end. Over all groups it sums to the end of the last group.
-    `busy` is the time each engine works for the group.
+    `causes`: per engine, the cycles that it worked on the group's instructions and waited to start them.
     """
 
     group: int
@@ -61,21 +66,36 @@ class GroupTime:
     start: int
     end: int
     cycles: int
-    busy: dict[str, int]
+    causes: dict[str, dict[str, int]]
+
+    @property
+    def busy(self) -> dict[str, int]:
+        """Cycles that each engine works for the group."""
+        return {name: busy_cycles(causes) for name, causes in self.causes.items()}
 
     @property
     def critical_engine(self) -> str:
         """The engine that works longest for this group; empty when none does."""
-        return max(self.busy, key=lambda name: self.busy[name], default="")
+        busy = self.busy
+        return max(busy, key=lambda name: busy[name], default="")
 
 
 @dataclass(frozen=True, slots=True)
 class InstructionTime:
-    """All executions of one instruction: how often, cycles of work, cycles of waiting before it."""
+    """All executions of one instruction: how often, and the engine's cycles at work and waiting for it."""
 
     executions: int
-    busy: int
-    waiting: int
+    causes: dict[str, int]
+
+    @property
+    def busy(self) -> int:
+        """Cycles of work."""
+        return busy_cycles(self.causes)
+
+    @property
+    def waiting(self) -> int:
+        """Cycles in which the engine waited to start it."""
+        return sum(self.causes.values()) - self.busy
 
 
 @dataclass(frozen=True, slots=True)

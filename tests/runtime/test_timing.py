@@ -418,3 +418,21 @@ def test_random_programs_on_scarce_bandwidth(seed: int):
 def test_rounding_keeps_the_total():
     assert round_to_total({"a": 0.5, "b": 0.5, "c": 1.0}, 2) in ({"a": 1, "c": 1}, {"b": 1, "c": 1})
     assert round_to_total({"a": 2.9999999, "b": 0.0}, 3) == {"a": 3}
+
+
+def test_every_cycle_of_an_engine_belongs_to_an_instruction():
+    """Over its instructions, and over the groups, an engine's causes are those of the whole but for the idle end."""
+    program = matmul_program(64, 256, 512)
+    result = simulate_timing(program, TARGET)
+    (group,) = result.groups
+    for name in ("dma0", "dma1", "dma2", "mx", "out"):
+        whole = {cause: cycles for cause, cycles in result.engines[name].causes.items() if cause != "idle"}
+        parts: dict[str, int] = {}
+        for instruction, time in zip(program.instructions, result.instructions):
+            if instruction.engine.name.lower() == name:
+                for cause, cycles in time.causes.items():
+                    parts[cause] = parts.get(cause, 0) + cycles
+        for found in (parts, group.causes[name]):
+            assert found == pytest.approx(whole, abs=2)
+    gemm = result.instructions[4]
+    assert gemm.executions == 8 and gemm.busy + gemm.waiting == sum(gemm.causes.values())
