@@ -4,47 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from npucc.constants import ConstantStore
+from checking import check_values, lower, random, store
 from npucc.dialects import tile
 from npucc.emit import emit_program
-from npucc.interpreters.addresses import address_differences
-from npucc.interpreters.tile import run_tile
-from npucc.npu_values import run_npu
-from npucc.passes.npu.lower_tile import lower_function
 from npuisa.instructions import AccMode, MxGemm, SLoop
 from npuisa.program import Increment
-from npuisa.target import Target
-from npusim.functional import run_functional
 from tile_builder import TileProgram
 from xdsl.dialects import arith, math
 from xdsl.dialects.builtin import FloatAttr, ModuleOp, f32
 from xdsl.ir.affine import AffineDimExpr, AffineMap
-
-TARGET = Target.load("edge-4t")
-
-
-def lower(module: ModuleOp) -> ModuleOp:
-    """The npu module; checked against the tile loops, and as text."""
-    program = lower_function(module, TARGET)
-    assert address_differences(module, program, TARGET) == []
-    lowered = ModuleOp([program])
-    lowered.verify()
-    return lowered
-
-
-def check_values(module: ModuleOp, inputs: dict[str, np.ndarray], constants: ConstantStore, tolerance: float = 0.0):
-    """Simulator == IR interpreter == tile interpreter; returns the emitted program."""
-    expected = run_tile(module, list(inputs.values()), constants)
-    lowered = lower(module)
-    program = emit_program(lowered, constants)
-    outputs = run_functional(program, inputs, target=TARGET)
-    direct = run_npu(lowered, inputs, constants, TARGET)
-    for port, wanted in zip(program.outputs, expected):
-        np.testing.assert_allclose(
-            outputs[port.name].astype(np.float64), wanted.astype(np.float64), rtol=tolerance, atol=tolerance
-        )
-        np.testing.assert_array_equal(direct[port.name], outputs[port.name])
-    return program
 
 
 def gelu_gemm() -> ModuleOp:
@@ -97,17 +65,6 @@ def gelu_body(builder, a, c):
     return builder.insert(arith.MulfOp(v, factor)).result
 
 
-def random(shape: tuple[int, ...], dtype: type = np.float16, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-
-
-def store(**arrays: np.ndarray) -> ConstantStore:
-    constants = ConstantStore()
-    for name, array in arrays.items():
-        constants.add(name, array)
-    return constants
-
-
 def test_double_buffered_gemm_reads_like_the_example() -> None:
     module = gelu_gemm()
     constants = store(w=random((16, 24), seed=1), b=random((24,), seed=2))
@@ -133,7 +90,7 @@ def test_text_parses_back() -> None:
 
     lowered = lower(gelu_gemm())
     text = str(lowered)
-    again = Parser(make_context(TARGET), text).parse_module()
+    again = Parser(make_context(), text).parse_module()
     again.verify()
     assert again.is_structurally_equivalent(lowered)
     assert str(again) == text

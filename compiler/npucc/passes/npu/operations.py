@@ -43,7 +43,7 @@ class Form:
 
 def form_of(op: tile.InstructionOp) -> Form:
     """The instruction for `op`; NpuError for an operation without one."""
-    make = _FORMS.get(type(op))
+    make = FORMS.get(type(op))
     if make is None:
         raise NpuError(TILE_OP, "no instruction for this operation", op.name, op.name, "add it to operations.py")
     return make(op)
@@ -76,10 +76,9 @@ def _copy(op: tile.CopyOp) -> Form:
 
 def _fill(op: tile.FillOp) -> Form:
     view = resolve_view(op.dst)
-    fill = op.fill_value
-    if not view.dtype.is_float:
-        fill = int(fill)
-    operand = OperandView("dst", view, view.dims, view.strides, fill if view.dtype.is_float else int(fill))
+    value = op.fill_value
+    fill = float(value) if view.dtype.is_float else int(value)
+    operand = OperandView("dst", view, view.dims, view.strides, fill)
     return Form("dma.fill", _merged([operand]), unit=_engine(op))
 
 
@@ -172,7 +171,7 @@ def _map(op: tile.MapOp) -> Form:
     return Form("out.store" if on_out else "v.map", _merged([dst, *sources]), kernel=op)
 
 
-_FORMS: dict[type[tile.InstructionOp], Callable[..., Form]] = {
+FORMS: dict[type[tile.InstructionOp], Callable[..., Form]] = {
     tile.CopyOp: _copy,
     tile.FillOp: _fill,
     tile.SyncOp: _sync,
