@@ -6,18 +6,16 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import onnx
-from onnx import TensorProto, TypeProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from npucc.frontend.node import ImportNode
+from npucc.frontend.type_inference import infer_types
 from npucc.types import Array
 
 MAX_RESULT_BYTES = 1 << 28
 """Largest result that is computed at import (256 MiB); a larger one is computed by the device, from its inputs."""
 MAX_INPUT_BYTES = 1 << 29
-_SHAPE_DATA = 1024
-"""Elements up to which an input's values take part in shape inference."""
 
 RANDOM_OPS = frozenset(
     ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial")
@@ -39,19 +37,9 @@ def fold(node: ImportNode) -> list[Array] | None:
 
 def _result_is_small(node: ImportNode, arrays: Sequence[Array | None]) -> bool:
     """Ask ONNX's shape inference; a result that it cannot size depends on data, and is no larger than its input."""
-    types: dict[str, TypeProto] = {}
-    data: dict[str, TensorProto] = {}
-    for name, array in zip(node.proto.input, arrays):
-        if array is not None:
-            types[name] = helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
-            if array.size <= _SHAPE_DATA:
-                data[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
-    schema = node.schema
-    assert schema is not None
-    opsets = [helper.make_opsetid(node.domain, node.opset)]
-    try:
-        inferred = onnx.shape_inference.infer_node_outputs(schema, node.proto, types, data, opset_imports=opsets)
-    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, ValueError):
+    values = {name: array for name, array in zip(node.proto.input, arrays) if array is not None}
+    inferred = infer_types(node.proto, values, node.domain, {node.domain: node.opset})
+    if inferred is None:
         return False
     for result in inferred.values():
         if not result.tensor_type.HasField("shape"):

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 import onnx
-from onnx import AttributeProto, FunctionProto, NodeProto, TypeProto, helper
-from xdsl.ir import SSAValue
+from onnx import AttributeProto, FunctionProto, NodeProto, TypeProto
 
-from npucc.frontend.node import ImportNode, Value
-from npucc.types import element_of, numpy_dtype, shape_of
+from npucc.frontend.node import ImportNode
+from npucc.frontend.type_inference import onnx_type
 
 
 class _FunctionSchema(Protocol):
@@ -69,24 +68,13 @@ def _schema_function(
         return None
     if view is None:
         return FunctionProto()
-    types = [_type_of(value).SerializeToString() for value in view.inputs]
+    types = [(onnx_type(value) if value is not None else TypeProto()).SerializeToString() for value in view.inputs]
     try:
         data = schema.get_context_dependent_function_with_opset_version(max(fitting), node.SerializeToString(), types)
     except (RuntimeError, ValueError):
         return None
     function = FunctionProto.FromString(data)
     return function if function.node else None
-
-
-def _type_of(value: Value | None) -> TypeProto:
-    """The ONNX type of an input; empty for an input left out."""
-    if value is None:
-        return TypeProto()
-    if isinstance(value, SSAValue):
-        dtype, shape = numpy_dtype(element_of(value)), shape_of(value)
-    else:
-        dtype, shape = value.dtype, value.shape
-    return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(dtype), shape)
 
 
 def _instantiate(function: FunctionProto, call: NodeProto, schema: onnx.defs.OpSchema | None) -> FunctionBody:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import onnx
 from npuisa.errors import NpuError
 from onnx import NodeProto, TensorProto, checker
@@ -15,6 +17,31 @@ MAX_REPORTED = 100
 def node_label(node: NodeProto, index: int) -> str:
     """The node's name, or `OpType_<index>` for nodes without one."""
     return node.name or f"{node.op_type}_{index}"
+
+
+def check_text(proto: onnx.ModelProto) -> None:
+    """All names are UTF-8: protobuf hands over others as bytes. Error: E0502 (before anything looks at the names)."""
+    texts: list[object] = [proto.graph.name]
+    texts += [text for entry in proto.opset_import for text in [entry.domain]]
+    for graph in (proto.graph, *_subgraphs(proto.graph.node)):
+        texts += [value.name for field in (graph.input, graph.output, graph.initializer) for value in field]
+        texts += [dim.dim_param for value in graph.input for dim in value.type.tensor_type.shape.dim]
+        texts += [text for node in graph.node for text in (node.name, node.op_type, node.domain, node.overload)]
+        texts += [name for node in graph.node for name in (*node.input, *node.output)]
+        texts += [attribute.name for node in graph.node for attribute in node.attribute]
+    damaged = [text for text in texts if not isinstance(text, str)]
+    if damaged:
+        remedy = "download the model again: the file is damaged"
+        raise _broken("a name in the model is not UTF-8 text", "the model's names", repr(damaged[0])[:80], remedy)
+
+
+def _subgraphs(nodes: Iterable[NodeProto]) -> Iterator[onnx.GraphProto]:
+    """Graphs in the attributes of nodes, at any depth."""
+    for node in nodes:
+        for attribute in node.attribute:
+            for graph in [attribute.g] if attribute.HasField("g") else list(attribute.graphs):
+                yield graph
+                yield from _subgraphs(graph.node)
 
 
 def check_and_sort(proto: onnx.ModelProto, opsets: dict[str, int]) -> list[NodeProto]:

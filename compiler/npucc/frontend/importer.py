@@ -204,6 +204,9 @@ class GraphImport:
         domain = "" if node.domain == "ai.onnx" else node.domain
         version = opsets.get(domain, 1)
         importer = find_importer(domain, node.op_type, version)
+        undefined = [name for name in node.input if name and name not in scope]
+        if undefined:  # only in bodies of functions: the graph itself has been checked
+            raise Malformed("a function body defines what it reads", ", ".join(undefined))
         inputs = [scope[name] if name else None for name in node.input]
         if any(isinstance(value, Unknown) for value in inputs):
             if importer is None and find_function(self.loaded.proto, node, domain, version, None) is None:

@@ -10,7 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from npuisa.errors import NpuError
 
-from npucc.frontend.graph_checks import check_and_sort
+from npucc.frontend.graph_checks import check_and_sort, check_text
 from npucc.frontend.problems import UNREADABLE, UNSUPPORTED_VERSION
 
 MAX_FILE_BYTES = (1 << 31) - 1
@@ -49,6 +49,7 @@ def load_model(source: ModelSource) -> LoadedModel:
     if isinstance(source, bytes | onnx.ModelProto) and proto.graph.name:
         name = proto.graph.name
     _check_is_model(proto, name)
+    check_text(proto)
     opsets = _opsets(proto, name)
     nodes = check_and_sort(proto, opsets)
     return LoadedModel(proto, nodes, opsets, name, folder)
@@ -99,6 +100,10 @@ def _check_is_model(proto: onnx.ModelProto, where: str) -> None:
 def _opsets(proto: onnx.ModelProto, where: str) -> dict[str, int]:
     """Domain -> version; the default domain must be one this onnx package knows."""
     opsets = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in proto.opset_import}
+    for domain, number in opsets.items():
+        if not 0 < number < 1 << 31:
+            found = f"version {number} of domain `{domain or 'ai.onnx'}`"
+            raise _unreadable(where, found, "download the model again: an opset version is a small positive number")
     newest = onnx.defs.onnx_opset_version()
     version = opsets.get("", newest)
     if not OLDEST_OPSET <= version <= newest:

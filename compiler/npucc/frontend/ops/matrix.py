@@ -61,6 +61,8 @@ def einsum(node: ImportNode) -> SSAValue:
         rule = "Einsum has one or two operands, no ellipsis, and no index twice in one operand"
         raise Unsupported(rule, f"`{equation}`", "split it into several Einsum nodes, or use MatMul and Transpose")
     values = node.all_inputs()
+    if not set(output) <= set("".join(terms)):
+        raise Malformed("the output's indices are the operands'", f"`{equation}`")
     if len(values) != len(terms) or any(len(shape_of(v)) != len(t) for v, t in zip(values, terms)):
         raise Malformed("the equation matches the operands", f"`{equation}`, {[shape_of(v) for v in values]}")
     if len(terms) == 1:

@@ -94,7 +94,13 @@ def expand(node: ImportNode) -> SSAValue:
 def concat(node: ImportNode) -> SSAValue:
     """Join along `axis`."""
     values = node.all_inputs()
-    return node.build.concat(values, node.axis("axis", len(shape_of(values[0])), 1))
+    shapes = [shape_of(value) for value in values]
+    axis = node.axis("axis", len(shapes[0]), 1)
+    others = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}
+    if len(others) > 1 or len({len(shape) for shape in shapes}) > 1:
+        found = ", ".join(str(list(shape)) for shape in shapes)
+        raise Malformed(f"shapes agree except on axis {axis}", found)
+    return node.build.concat(values, axis)
 
 
 @onnx_op("Slice")
