@@ -13,7 +13,6 @@ PROGRAM_ORDER = error_code("NPU-E0405", ExitCode.BAD_INPUT, "Program order block
 BAD_OPERANDS = error_code("NPU-E0406", ExitCode.BAD_INPUT, "Operands break the instruction's rule")
 BAD_INPUTS = error_code("NPU-E0407", ExitCode.BAD_INPUT, "Inputs do not match the program's signature")
 BAD_REGIONS = error_code("NPU-E0408", ExitCode.BAD_INPUT, "The program's DRAM regions contradict each other")
-BAD_KERNEL = error_code("NPU-E0409", ExitCode.BAD_INPUT, "A micro-kernel is not well formed")
 
 
 def place(program: Program, index: int) -> str:

@@ -10,11 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from npuisa.kernel import MicroType
+from npuisa.kernel import CONVERSIONS, MicroType
 
 from npusim.semantics.conversion import copy
 from npusim.semantics.erf import erf
-from npusim.semantics.kernel_values import CONVERSIONS
 from npusim.views import Array
 
 MicroFunction = Callable[..., Any]
