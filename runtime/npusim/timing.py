@@ -27,7 +27,7 @@ from npuisa.instructions import QUEUED_ENGINES, Engine, SBr, SFence, SHalt
 from npuisa.program import Program
 from npuisa.target import Target
 
-from npusim.bandwidth import Demand, share
+from npusim.bandwidth import Share, share
 from npusim.banks import sram_bytes_per_cycle
 from npusim.cost import Traffic
 from npusim.costs import BRANCH_TAKEN_CYCLES, ENGINE_LABELS
@@ -65,7 +65,9 @@ class _Simulation:
         self.waiters: list[list[int]] = [[] for _ in program.semaphores]
         self.events: list[tuple[float, int, int, int, int]] = []
         self.order = 0
-        self.active: dict[int, Demand] = {}
+        self.active: dict[int, Work] = {}
+        self.shares: dict[frozenset[int], dict[int, Share]] = {}
+        """What `share` gave for a set of instructions; loops meet the same sets over and over."""
         self.dram_asked = self.sram_asked = 0.0
         self.contended = False
         self.dram_capacity = target.dram_bytes_per_cycle
@@ -204,9 +206,8 @@ class _Simulation:
         state.dram_rates = [(now, work.demand.dram)] if work.demand.dram else []
         if fill:
             self.ledger.book(work.index, "fill_drain", fill)
-        demand = work.demand
-        if demand.dram or demand.sram:
-            self._activate(engine, demand, now)
+        if work.demand.dram or work.demand.sram:
+            self._activate(engine, work, now)
         if state.share is ALONE:
             state.version += 1
             self._at(now + state.remaining, _FREE, engine, state.version)
@@ -294,14 +295,14 @@ class _Simulation:
 
     # --- shared bandwidth ---------------------------------------------------------------------------------
 
-    def _activate(self, engine: int, demand: Demand, now: float) -> None:
-        self.active[engine] = demand
-        self.dram_asked += demand.dram
-        self.sram_asked += demand.sram
+    def _activate(self, engine: int, work: Work, now: float) -> None:
+        self.active[engine] = work
+        self.dram_asked += work.demand.dram
+        self.sram_asked += work.demand.sram
         self._reshare(now)
 
     def _deactivate(self, engine: int, now: float) -> None:
-        demand = self.active.pop(engine)
+        demand = self.active.pop(engine).demand
         if self.active:
             self.dram_asked -= demand.dram
             self.sram_asked -= demand.sram
@@ -317,17 +318,24 @@ class _Simulation:
         if not contended and not self.contended:
             return
         self.contended = contended
-        shares = share(self.active, self.dram_capacity, self.sram_capacity)
-        for engine, new in shares.items():
+        for engine, new in self._shares().items():
             state = self.engines[engine]
-            if new == state.share and state.since != state.start:
+            if (new is state.share or new == state.share) and state.since != state.start:
                 continue
             self._settle(state, now)
             state.share = new
             if state.dram_rates:
-                state.dram_rates.append((now, new.speed * self.active[engine].dram))
+                state.dram_rates.append((now, new.speed * self.active[engine].demand.dram))
             state.version += 1
             self._at(now + state.remaining / new.speed, _FREE, engine, state.version)
+
+    def _shares(self) -> dict[int, Share]:
+        key = frozenset(work.index for work in self.active.values())
+        found = self.shares.get(key)
+        if found is None:
+            demands = {engine: work.demand for engine, work in self.active.items()}
+            found = self.shares[key] = share(demands, self.dram_capacity, self.sram_capacity)
+        return found
 
     @staticmethod
     def _settle(state: EngineState, now: float) -> None:
