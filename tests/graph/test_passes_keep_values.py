@@ -45,6 +45,8 @@ class RandomGraph:
 
     def constant(self, shape: tuple[int, ...]) -> SSAValue:
         array = self.rng.uniform(0.5, 1.5, size=shape).astype(np.float32)
+        if self.data.draw(st.booleans()):
+            array = self.rng.choice([1.0, 1.0, 0.5], size=shape).astype(np.float32)
         op = graph.ConstantOp(self.context.constants.add("c", array), tensor_of(array))
         self.block.add_op(op)
         return op.result
@@ -129,8 +131,10 @@ class RandomGraph:
     def conv(self) -> None:
         x = self.pick()
         if len(shape_of(x)) == 4:
-            w = self.constant((1, 1, shape_of(x)[3], 4))
-            self.emit(graph.MulOp(self.emit(graph.AddOp(self.emit(graph.ConvOp(x, w)), self.constant((4,)))), self.constant((4,))))
+            y = self.emit(graph.ConvOp(x, self.constant((1, 1, shape_of(x)[3], 4))))
+            y = self.emit(graph.AddOp(y, self.constant((4,))))
+            scales = [(4,), (1, 1, 1, 4), (), (shape_of(y)[1], 1, 1), (shape_of(y)[2], 1)]
+            self.emit(graph.MulOp(y, self.constant(self.data.draw(st.sampled_from(scales)))))
 
     def finish(self) -> Model:
         results = [self.values[-1], self.pick()]
