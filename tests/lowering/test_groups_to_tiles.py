@@ -58,7 +58,9 @@ def perceptron(builder: type) -> tuple[Any, ModuleOp]:
 @pytest.mark.parametrize("residency", [True, False])
 @pytest.mark.parametrize("memory", MACHINES)
 @pytest.mark.parametrize("model", [classifier, movements, perceptron])
-def test_values(model: Any, memory: Any, residency: bool, graph_builder: Any, make_machine: Any, checked_lowering: Any) -> None:
+def test_values(
+    model: Any, memory: Any, residency: bool, graph_builder: Any, make_machine: Any, checked_lowering: Any
+) -> None:
     built, module = model(graph_builder)
     checked_lowering(built, module, make_machine(*memory), residency=residency)
 
@@ -79,7 +81,9 @@ def test_random_convolutions(data: st.DataObject, graph_builder: Any, make_machi
     b = graph_builder([(draw(st.integers(1, 2)), *size, ci)])
     y = b.insert(graph.ConvOp(b.block.args[0], b.constant(*kernel, ci // groups, co), stride, dilation, pads, groups))
     module = b.module(b.insert(graph.ReluOp(b.insert(graph.AddOp(y, b.constant(co))))))
-    checked_lowering(b, module, make_machine(draw(st.sampled_from([9_000, 1 << 20])), draw(st.sampled_from([512, 4096]))))
+    checked_lowering(
+        b, module, make_machine(draw(st.sampled_from([9_000, 1 << 20])), draw(st.sampled_from([512, 4096])))
+    )
 
 
 @RELAXED
@@ -111,7 +115,10 @@ def test_an_edited_schedule_is_obeyed(graph_builder: Any, make_machine: Any, low
     """A person's schedule on a group decides the loops."""
     b = graph_builder([(64, 64)])
     module = b.module(b.insert(graph.MatmulOp(b.block.args[0], b.constant(64, 96))))
-    _fuse_with(module, graph.ScheduleAttr.make(["n", "m", "k"], {"m": 16, "n": 32, "k": 8}, {"in0": 2, "in1": 2, "acc": 2, "out": 2}))
+    _fuse_with(
+        module,
+        graph.ScheduleAttr.make(["n", "m", "k"], {"m": 16, "n": 32, "k": 8}, {"in0": 2, "in1": 2, "acc": 2, "out": 2}),
+    )
     lowered = lower_module(module, b.constants, make_machine(1 << 20, 1 << 17))
     loops = [op for op in lowered.walk() if isinstance(op, scf.ForOp)]
     assert [loop.body.block.args[0].name_hint for loop in loops] == ["n", "m", "k"]

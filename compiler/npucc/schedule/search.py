@@ -15,7 +15,8 @@ NEARLY = (1.10, 1.05, 1.03, 1.01)
 """By effort: candidates within this factor of the fewest cycles count as equal (the model is no finer than a
 few per cent); of those, the ones within a tenth of the least DRAM traffic, and of those the one with the fewest
 instructions is taken.
-Measured on ResNet-50, f32: 1.01 / 1.03 / 1.05 give 16.84 / 16.85 / 16.99 M cycles with 14.1 / 11.9 / 9.7 thousand instructions."""
+Measured on ResNet-50, f32: 1.01 / 1.03 / 1.05 give 16.84 / 16.85 / 16.99 M cycles with 14.1 / 11.9 / 9.7
+thousand instructions."""
 
 CANDIDATES = (1_000, 5_000, 20_000, 200_000)
 """Combinations of tile sizes tried per loop order, by effort."""
