@@ -97,7 +97,7 @@ func.func @main(%x: tensor<4xf32>) -> tensor<4xf32> {
 
 
 def test_running_without_main_or_constants() -> None:
-    with pytest.raises(NpuError, match="no func.func @main"):
+    with pytest.raises(NpuError, match="no func"):
         run_graph(load("func.func @other() { func.return }").module, [], ConstantStore())
     model = load(MATMUL)
     with pytest.raises(NpuError) as caught:

@@ -52,7 +52,7 @@ def interpret(op: Operation, values: dict[SSAValue, Array]) -> Array:
     dtype = scalar_dtype(op.results[0].type)
     if isinstance(op, arith.ConstantOp):
         assert isinstance(op.value, FloatAttr | IntegerAttr)
-        return np.array(op.value.value.data != 0 if dtype == bool else op.value.value.data, dtype=dtype)
+        return np.array(op.value.value.data != 0 if dtype.kind == "b" else op.value.value.data, dtype=dtype)
     if isinstance(op, arith.CmpiOp | arith.CmpfOp):
         table = CMPI if isinstance(op, arith.CmpiOp) else CMPF
         return PREDICATES[table[op.predicate.value.data]](*args)

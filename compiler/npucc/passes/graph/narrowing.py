@@ -218,8 +218,13 @@ class Narrowing:
 
 def greatest_finite(array: Array) -> float:
     """Greatest magnitude among the finite elements; 0 if there are none."""
-    wide = np.abs(array.astype(np.float64))
-    return float(np.max(wide, where=np.isfinite(wide), initial=0))
+    if array.size == 0:
+        return 0.0
+    extremes = np.abs(np.array([array.min(), array.max()], dtype=np.float64))
+    if np.isfinite(extremes).all():
+        return float(extremes.max())
+    finite = array[np.isfinite(array)].astype(np.float64)
+    return float(np.abs(finite).max(initial=0))
 
 
 def range_of(element: Attribute) -> float:

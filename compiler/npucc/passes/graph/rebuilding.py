@@ -101,6 +101,10 @@ def saturated(array: Array, element: Attribute) -> Array:
     dtype = numpy_dtype(element)
     if not is_float(element):
         return array.astype(dtype)
+    with np.errstate(over="ignore"):
+        converted = array.astype(dtype)
+    if np.isfinite(converted).all():
+        return converted
     end = float(ml_dtypes.finfo(dtype).max)
     bounded = np.where(np.isfinite(array), np.clip(array, -end, end), array)
     return bounded.astype(dtype)
