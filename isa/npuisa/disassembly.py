@@ -19,7 +19,7 @@ from npuisa.errors import NpuError
 from npuisa.instructions import NO_OPERAND, Instruction, Operand, SBr, SLoop
 from npuisa.kernel import Kernel, MicroOp
 from npuisa.memory_map import enclosing
-from npuisa.program import LoopSpec, Port, Program
+from npuisa.program import DebugEntry, LoopSpec, Port, Program
 from npuisa.spelling import (
     ABSENT,
     TextField,
@@ -30,7 +30,7 @@ from npuisa.spelling import (
     text_fields,
 )
 
-MNEMONIC_WIDTH, ARGUMENT_WIDTH = 12, 44
+MNEMONIC_WIDTH, ARGUMENT_WIDTH, MAX_NAME_WIDTH = 12, 44, 32
 
 
 def disassemble(program: Program) -> str:
@@ -59,6 +59,7 @@ class _Printer:
         self.descriptors = spell_names([item.name for item in program.descriptors])
         self.kernels = spell_names([item.name for item in program.kernels])
         self.semaphores = spell_names(program.semaphore_names)
+        self.name_width = min(max((len(name) for name in self.descriptors), default=0), MAX_NAME_WIDTH)
         steps = [item.step for item in program.instructions if isinstance(item, SLoop)]
         self.inline_loops = steps == list(range(len(program.loops)))
 
@@ -102,7 +103,7 @@ class _Printer:
         strides = ",".join(str(stride) for stride in view.strides)
         shape = f"[{dims}]" if view.strides == row_major(view.dims) else f"[{dims} : {strides}]"
         where = self._dram(view.base, view.base + 1) if view.space is Space.DRAM else str(view.base)
-        head = f".desc {self.descriptors[number]:<8} {view.space.name.lower():<4} {view.dtype}"
+        head = f".desc {self.descriptors[number]:<{self.name_width}} {view.space.name.lower():<4} {view.dtype}"
         return f"{head} {shape} @ {where}{_fill(view)}"
 
     def _body(self) -> Iterator[str]:
@@ -117,7 +118,7 @@ class _Printer:
         for number, item in enumerate(program.instructions):
             if program.debug and program.debug[number] != location:
                 location = program.debug[number]
-                yield f"        .loc d{entries[location]}"
+                yield f"        .loc d{entries[location]:<{MNEMONIC_WIDTH}} // {_origin(location)}"
             if number in labels:
                 yield f"{labels[number]}:"
             yield "        " + self._instruction(item, labels)
@@ -206,6 +207,11 @@ def _fill(view: Descriptor) -> str:
     value = float(view.fill) if view.dtype.is_float else int(view.fill)
     text = spell_number(value)
     return "" if text in ("0", "0.0") else f" fill {text}"
+
+
+def _origin(entry: DebugEntry) -> str:
+    """The origin of instructions as a comment, which must stay on its line."""
+    return " ".join(f"{entry.group_name}: {entry.tile_op}".split())
 
 
 def _quoted(text: str) -> str:

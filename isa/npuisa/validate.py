@@ -86,6 +86,7 @@ def validate_program(program: Program, target: Target | None = None, where: str 
         findings.run(place("loop", number), lambda item=loop: check_loop(item))
     _check_semaphores(program, findings)
     _check_names(program, findings)
+    _check_text(program, findings)
     findings.run("regions", lambda: check_regions(program.regions))
     findings.finish()
     _check_ports(program, findings)
@@ -146,6 +147,20 @@ def _check_names(program: Program, findings: _Findings) -> None:
                 message = f"two entries of the {what} table have the same name"
                 findings.add(f"{what} table", message, repr(name), "give each a name of its own", BAD_TABLE)
             seen.add(name)
+
+
+def _check_text(program: Program, findings: _Findings) -> None:
+    """Every text is UTF-8 and every group number has 32 bits, so that the program can be written."""
+    texts = [program.target, *program.metadata, *program.metadata.values(), *program.semaphore_names]
+    for table in (program.descriptors, program.kernels, program.regions, program.inputs, program.outputs):
+        texts += [item.name for item in table]
+    for entry in dict.fromkeys(program.debug):
+        texts += [entry.group_name, entry.tile_op, *entry.nodes]
+        if not -(1 << 31) <= entry.group < 1 << 31:
+            findings.add("debug", "group numbers have 32 bits", str(entry.group), entry=BAD_TABLE)
+    for text in texts:
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            findings.add("names", "a text is not valid Unicode", ascii(text), "rename it", BAD_TABLE)
 
 
 def _check_ports(program: Program, findings: _Findings) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 import time
 from pathlib import Path
 
@@ -205,6 +207,42 @@ def test_independent_errors_are_collected() -> None:
     with pytest.raises(NpuError, match="3 errors") as caught:
         assemble(HEAD + "mx.gem a\nmx.gemm a, xs, b\n.sem full = 1\n", source="f.npuasm")
     assert [error.where for error in caught.value.problems] == ["f.npuasm:10:6", "f.npuasm:8:1", "f.npuasm:9:16"]
+
+
+def test_damaged_text_raises_nothing_but_npu_errors(tmp_path: Path) -> None:
+    """Characters, words and lines lost, doubled, swapped or replaced: an NpuError, or a program that saves."""
+    generator = random.Random(3)
+    text = EXAMPLE.replace("@ const0", "@ 1513472") + '.debug d 0 "g" "op" "node"\n.loc d\n'
+    extra = [
+        "-1",
+        "99999999999999999999",
+        "0x",
+        "1e999",
+        "nan",
+        "_",
+        '"',
+        "{",
+        "}",
+        ":",
+        "#1",
+        "\\",
+        "\x00",
+        "é",
+        "r99",
+    ]
+    refused = 0
+    for _ in range(250):
+        parts = re.split(r"(\s+|[,\[\]{};=])", text)
+        for _ in range(generator.choice((1, 1, 2, 5))):
+            place = generator.randrange(len(parts))
+            new = generator.choice((*extra, "", parts[place] * 2, generator.choice(parts)))
+            parts[place] = new
+        try:
+            save(assemble("".join(parts)), tmp_path / "p.npu")
+        except NpuError as error:
+            assert error.entry.exit_code == ExitCode.BAD_INPUT and str(error)
+            refused += 1
+    assert refused > 100
 
 
 def constant_program() -> Program:

@@ -135,6 +135,8 @@ def view(space: Space, base: int, size: int = 8) -> Callable[[Program], None]:
         (lambda p: p.semaphores.append(1), "every semaphore has a name"),
         (lambda p: p.semaphores.__setitem__(0, -1), "initial value"),
         (lambda p: p.debug.append(DebugEntry(0, "", "", ())), "one entry per instruction"),
+        (lambda p: p.debug.extend([DebugEntry(1 << 31, "", "", ())] * 2), "32 bits"),
+        (lambda p: p.metadata.update(model="\ud800"), "not valid Unicode"),
         (lambda p: p.constants.update(w=np.zeros(4, np.uint8)), "no constant region"),
         (lambda p: p.kernels.append(Kernel("bad", (), ())), "kernel 1.*\n|kernel bad"),
     ],
