@@ -364,3 +364,17 @@ def test_the_error_lists_every_hazard():
     with pytest.raises(NpuError, match="NPU-E0430") as error:
         require_no_hazards(program, TARGET)
     assert len(error.value.problems) == 2
+
+
+def test_forgetting_completed_accesses_loses_nothing(monkeypatch: pytest.MonkeyPatch):
+    """Pruning after every instruction and never gives the same races."""
+    found = 0
+    for seed in range(40):
+        program = random_program(5000 + seed, size=60, shared=False)
+        monkeypatch.setattr("npusim.hazards._PRUNE_EVERY", 1)
+        eager = {second for _, second in positions(races(program))}
+        monkeypatch.setattr("npusim.hazards._PRUNE_EVERY", 1 << 30)
+        never = {second for _, second in positions(races(program))}
+        assert eager == never, seed
+        found += bool(never)
+    assert found
