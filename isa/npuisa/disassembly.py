@@ -116,11 +116,11 @@ class _Printer:
             yield text.rstrip()
         location = None
         for number, item in enumerate(program.instructions):
+            if number in labels:
+                yield f"{labels[number]}:"
             if program.debug and program.debug[number] != location:
                 location = program.debug[number]
                 yield f"        .loc d{entries[location]:<{MNEMONIC_WIDTH}} // {_origin(location)}"
-            if number in labels:
-                yield f"{labels[number]}:"
             yield "        " + self._instruction(item, labels)
         if len(program.instructions) in labels:
             yield f"{labels[len(program.instructions)]}:"
@@ -148,8 +148,8 @@ class _Printer:
         arguments = " ".join(part for part in (", ".join(positional), block, *named) if part)
         waits = f"wait {', '.join(self.semaphores[i] for i in item.waits)}" if item.waits else ""
         posts = f"post {', '.join(self.semaphores[i] for i in item.posts)}" if item.posts else ""
-        text = f"{spell_mnemonic(cls, item.engine):<{MNEMONIC_WIDTH}} {arguments:<{ARGUMENT_WIDTH}} {waits} {posts}"
-        return text.rstrip()
+        head = f"{spell_mnemonic(cls, item.engine):<{MNEMONIC_WIDTH}} {arguments:<{ARGUMENT_WIDTH}}"
+        return " ".join(part for part in (head, waits, posts) if part).rstrip()
 
     def _value(self, slot: TextField, value: Any, labels: dict[int, str]) -> str:
         spec = slot.spec
@@ -211,7 +211,7 @@ def _fill(view: Descriptor) -> str:
 
 def _origin(entry: DebugEntry) -> str:
     """The origin of instructions as a comment, which must stay on its line."""
-    return " ".join(f"{entry.group_name}: {entry.tile_op}".split())
+    return " ".join(": ".join(part for part in (entry.group_name, entry.tile_op) if part).split())
 
 
 def _quoted(text: str) -> str:

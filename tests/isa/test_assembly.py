@@ -218,6 +218,7 @@ def test_damaged_text_raises_nothing_but_npu_errors(tmp_path: Path) -> None:
         "99999999999999999999",
         "0x",
         "1e999",
+        "7" * 5000,
         "nan",
         "_",
         '"',
