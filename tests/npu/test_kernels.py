@@ -140,6 +140,48 @@ def test_dead_code_vanishes_and_equal_constants_are_one() -> None:
     assert kernel.constants == (1.0,)
 
 
+def test_a_product_that_is_only_added_becomes_an_fma() -> None:
+    block, builder = kernel_block(3)
+    a, b, c = block.args
+    product = builder.insert(arith.MulfOp(a, b)).result
+    builder.insert(tile.YieldOp(builder.insert(arith.AddfOp(c, product)).result))
+    (op,) = lower_kernel("k", block, "").ops
+    assert (op.opcode, op.sources) == ("fma", (0, 1, 2))
+
+
+def test_a_product_that_is_used_twice_stays() -> None:
+    block, builder = kernel_block(2)
+    a, b = block.args
+    product = builder.insert(arith.MulfOp(a, b)).result
+    builder.insert(tile.YieldOp(builder.insert(arith.AddfOp(product, product)).result))
+    assert [op.opcode for op in lower_kernel("k", block, "").ops] == ["mul", "add"]
+
+
+def test_equal_operations_are_one() -> None:
+    block, builder = kernel_block()
+    exps = [builder.insert(math.ExpOp(block.args[0])).result for _ in range(2)]
+    builder.insert(tile.YieldOp(builder.insert(arith.DivfOp(*exps)).result))
+    assert [op.opcode for op in lower_kernel("k", block, "").ops] == ["exp", "div"]
+
+
+def test_fma_gives_way_to_register_pressure() -> None:
+    """Eight products of different factors fit as `mul`; as `fma` all sixteen factors would stay alive."""
+    block, builder = kernel_block(2)
+    x, y = block.args
+    exps, products = [x], []
+    for _ in range(7):
+        exps.append(builder.insert(math.ExpOp(exps[-1])).result)
+    for e in exps:
+        products.append(builder.insert(arith.MulfOp(e, y)).result)
+        y = builder.insert(math.ExpOp(y)).result
+    total = y
+    for product in products:
+        total = builder.insert(arith.AddfOp(total, product)).result
+    builder.insert(tile.YieldOp(total))
+    kernel = lower_kernel("k", block, "")
+    assert len(kernel.ops) == 7 + 8 + 8 + 8 and all(op.opcode != "fma" for op in kernel.ops)
+
+
 def test_negative_zero_and_nan_constants_are_kept_apart() -> None:
     block, builder = kernel_block()
     value = block.args[0]
@@ -168,10 +210,12 @@ def test_a_kernel_that_is_too_long_names_the_operation() -> None:
 
 @pytest.mark.parametrize("live, fits", [(VECTOR_REGISTERS - 1, True), (VECTOR_REGISTERS, False)])
 def test_register_pressure(live: int, fits: bool) -> None:
-    """`live` results of the source, all needed later, beside the source itself."""
+    """A chain of `live` values, all needed again after it, beside the source."""
     block, builder = kernel_block()
     source = block.args[0]
-    values = [builder.insert(make(source)).result for make in [math.ExpOp] * live]
+    values = [builder.insert(math.ExpOp(source)).result]
+    for _ in range(live - 1):
+        values.append(builder.insert(math.ExpOp(values[-1])).result)
     total = builder.insert(arith.AddfOp(values[0], source)).result
     for value in values[1:]:
         total = builder.insert(arith.AddfOp(total, value)).result

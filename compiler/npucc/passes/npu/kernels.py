@@ -1,6 +1,7 @@
 """`tile.map` bodies (arith and math operations on scalars) to micro-kernels of the machine.
 
-Dead operations vanish, equal constants are one `const` placed before its first use, and a linear scan gives
+Dead operations vanish, equal operations on equal values are one (constants stand before their first use), a
+product that is only added is an `fma` (which rounds twice, so the value is the same), and a linear scan gives
 the 16 vector registers. Every value is computed in its IR type: f32, f64, i32, i64, and i1 as a predicate.
 """
 
@@ -8,8 +9,9 @@ from __future__ import annotations
 
 import math
 import struct
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from npuisa.errors import NpuError
 from npuisa.kernel import MAX_CONSTANTS, MAX_MICRO_OPS, VECTOR_REGISTERS, Kernel, MicroOp, MicroType
@@ -136,9 +138,16 @@ def lower_kernel(name: str, block: Block, where: str) -> Kernel:
     yielded = selection.select(block)
     steps = _without_dead(selection.steps, yielded)
     sources = tuple(_micro_type(argument, where) for argument in block.args)
-    if len(steps) > MAX_MICRO_OPS:
-        raise _limit(where, f"{len(steps)} micro-operations", MAX_MICRO_OPS)
-    ops, constants, result = _assign_registers(steps, len(sources), yielded, where)
+    fused = _with_multiply_add(steps, yielded)
+    if len(fused) > MAX_MICRO_OPS:
+        raise _limit(where, f"{len(fused)} micro-operations", MAX_MICRO_OPS)
+    try:
+        ops, constants, result = _assign_registers(fused, len(sources), yielded, where)
+    except NpuError:
+        if len(steps) > MAX_MICRO_OPS:
+            raise
+        # An fma keeps the factors alive until the sum: where that is too much, keep the product instead.
+        ops, constants, result = _assign_registers(steps, len(sources), yielded, where)
     return Kernel(name, sources, tuple(ops), constants, result)
 
 
@@ -163,6 +172,7 @@ class _Selection:
     steps: list[_Step] = field(default_factory=list)
     numbers: dict[SSAValue, int] = field(default_factory=dict)
     constants: dict[tuple[MicroType, bytes | int], int] = field(default_factory=dict)
+    known: dict[tuple[str, MicroType, tuple[int, ...]], int] = field(default_factory=dict)
     count: int = 0
 
     def select(self, block: Block) -> int:
@@ -181,9 +191,11 @@ class _Selection:
         return self.count - 1
 
     def _emit(self, opcode: str, kind: MicroType, *sources: int) -> int:
-        result = self._new()
-        self.steps.append(_Step(opcode, kind, result, sources))
-        return result
+        key = (opcode, kind, sources)
+        if key not in self.known:
+            self.known[key] = self._new()
+            self.steps.append(_Step(opcode, kind, self.known[key], sources))
+        return self.known[key]
 
     def _number(self, value: SSAValue) -> int:
         if isinstance(value.owner, arith.ConstantOp):
@@ -261,6 +273,22 @@ def _without_dead(steps: Sequence[_Step], yielded: int) -> list[_Step]:
             needed.update(step.sources)
             kept.append(step)
     return kept[::-1]
+
+
+def _with_multiply_add(steps: Sequence[_Step], yielded: int) -> list[_Step]:
+    """Products whose only use is a sum of their type, joined with it."""
+    uses = Counter([yielded, *(value for step in steps for value in step.sources)])
+    products = {step.result: step for step in steps if step.opcode == "mul" and uses[step.result] == 1}
+    fused: list[_Step] = []
+    gone: set[int] = set()
+    for step in steps:
+        product = next((value for value in step.sources if value in products), None)
+        if step.opcode == "add" and product is not None:
+            (other,) = (value for value in step.sources if value != product)
+            step = replace(step, opcode="fma", sources=(*products.pop(product).sources, other))
+            gone.add(product)
+        fused.append(step)
+    return [step for step in fused if step.result not in gone]
 
 
 def _assign_registers(
