@@ -13,7 +13,6 @@ def sram_extent(module: ModuleOp) -> int:
     for op in module.walk():
         if isinstance(op, PoolOp) and op.space.data is MemorySpace.SRAM and op.address is not None:
             highest = max(highest, op.address.value.data + op.bytes)
-        if isinstance(op, AllocOp) and op.address is not None:
-            if space_of(op.result.type) is MemorySpace.SRAM:
-                highest = max(highest, op.address.value.data + memref_bytes(op.result.type))
+        if isinstance(op, AllocOp) and op.address is not None and space_of(op.result.type) is MemorySpace.SRAM:
+            highest = max(highest, op.address.value.data + memref_bytes(op.result.type))
     return highest

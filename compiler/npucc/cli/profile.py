@@ -11,6 +11,7 @@ import typer
 
 from npucc.cli.arguments import (
     DEFAULT_TARGET,
+    AddPass,
     Dims,
     Inputs,
     Model,
@@ -49,6 +50,7 @@ def profile(
     precision: Precision = "",
     dim: Dims = [],  # noqa: B006
     time_limit: TimeLimit = None,
+    add_pass: AddPass = [],  # noqa: B006
 ) -> None:
     """Cycles only: values are not computed."""
     from npucc.driver import simulate
@@ -57,7 +59,7 @@ def profile(
     from npucc.validation import run_result
 
     given = load_npz(inputs) if inputs is not None else None
-    options = make_options(opt_level, precision, dim, time_limit)
+    options = make_options(opt_level, precision, dim, time_limit, add_pass)
     program, machine, seconds = obtain_program(resolve_model(model), target, options, given)
     result = simulate(program, target=machine, timeline=trace is not None)
     typed = run_result(program, result, machine, seconds)

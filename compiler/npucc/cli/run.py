@@ -11,6 +11,7 @@ from npuisa.errors import USAGE, NpuError
 
 from npucc.cli.arguments import (
     DEFAULT_TARGET,
+    AddPass,
     Dims,
     Inputs,
     Model,
@@ -66,6 +67,7 @@ def run(
     dim: Dims = [],  # noqa: B006
     seed: Seed = 0,
     time_limit: TimeLimit = None,
+    add_pass: AddPass = [],  # noqa: B006
 ) -> None:
     """Compile if needed, simulate, print outputs and cycles."""
     from npucc.driver import simulate
@@ -77,7 +79,7 @@ def run(
         raise NpuError(USAGE, "--timing-only computes no outputs", remedy="leave out --save-outputs")
     given = load_npz(inputs) if inputs is not None else None
     program, machine, seconds = obtain_program(
-        resolve_model(model), target, make_options(opt_level, precision, dim, time_limit), given, tap
+        resolve_model(model), target, make_options(opt_level, precision, dim, time_limit, add_pass), given, tap
     )
     values = None if timing_only else (given if given is not None else seeded_inputs(program.inputs, seed))
     result = simulate(program, values, target=machine, timeline=trace is not None)

@@ -9,6 +9,7 @@ from npuisa.errors import ExitCode
 
 from npucc.cli.arguments import (
     DEFAULT_TARGET,
+    AddPass,
     Dims,
     Inputs,
     Model,
@@ -61,6 +62,7 @@ def validate(
     dim: Dims = [],  # noqa: B006
     seed: Seed = 0,
     time_limit: TimeLimit = None,
+    add_pass: AddPass = [],  # noqa: B006
 ) -> None:
     """Compare and print; exit code 5 when a number differs."""
     from npucc.frontend.weights import seeded_weights
@@ -68,7 +70,7 @@ def validate(
     from npucc.validation import load_proto
     from npucc.validation import validate as compare_with_onnxruntime
 
-    file, options = resolve_model(model), make_options(opt_level, precision, dim, time_limit)
+    file, options = resolve_model(model), make_options(opt_level, precision, dim, time_limit, add_pass)
     given = load_npz(inputs) if inputs is not None else None
     source = file.path if random_weights is None else seeded_weights(load_proto(file.path), random_weights)
     result = compare_with_onnxruntime(
