@@ -66,3 +66,17 @@ func.func @main(%x: tensor<3x4xf32>) -> tensor<4x3xf32> {
   %b = graph.softmax(%a) : (tensor<4x3xf32>) -> tensor<4x3xf32>
   func.return %b : tensor<4x3xf32>
 }
+// -----
+// A transposed convolution's pixel shuffle between channels-last ops: the outer transposes cancel before anything is hoisted.
+// CHECK: graph.transpose(%{{.*}}) <perm = [0, 1, 3, 2, 4, 5]>
+// CHECK-NEXT: graph.reshape
+// CHECK-NEXT: graph.relu
+// CHECK-NEXT: func.return
+func.func @main(%x: tensor<1x4x4x2x2x3xf32>) -> tensor<1x8x8x3xf32> {
+  %a = graph.transpose(%x) <perm = [0, 1, 3, 2, 4, 5]> : (tensor<1x4x4x2x2x3xf32>) -> tensor<1x4x2x4x2x3xf32>
+  %b = graph.reshape(%a) : (tensor<1x4x2x4x2x3xf32>) -> tensor<1x8x8x3xf32>
+  %c = graph.transpose(%b) <perm = [0, 3, 1, 2]> : (tensor<1x8x8x3xf32>) -> tensor<1x3x8x8xf32>
+  %d = graph.relu(%c) : (tensor<1x3x8x8xf32>) -> tensor<1x3x8x8xf32>
+  %e = graph.transpose(%d) <perm = [0, 2, 3, 1]> : (tensor<1x3x8x8xf32>) -> tensor<1x8x8x3xf32>
+  func.return %e : tensor<1x8x8x3xf32>
+}

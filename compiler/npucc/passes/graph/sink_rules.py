@@ -238,7 +238,7 @@ def _flattened_weights(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | None:
 
 SINK_RULES: dict[type[GraphOp], tuple[Rule, ...]] = {
     **{op: (fold_rule, _elementwise) for op in ELEMENTWISE_OPS},
-    TransposeOp: (fold_rule, identity_transpose, transpose_of_transpose, _transpose_of_merge),
+    TransposeOp: (fold_rule, identity_transpose, transpose_of_transpose),
     ConcatOp: (_concat,),
     ReduceOp: (_reduce,),
     WindowReduceOp: (_window_reduce,),
@@ -249,3 +249,6 @@ SINK_RULES: dict[type[GraphOp], tuple[Rule, ...]] = {
     ReshapeOp: (fold_rule, _reshape),
     MatmulOp: (_flattened_weights,),
 }
+
+HOIST_RULES: dict[type[GraphOp], tuple[Rule, ...]] = {TransposeOp: (_transpose_of_merge,)}
+"""For when no transpose can sink any further: earlier, they would pull up one that was to meet its inverse below."""

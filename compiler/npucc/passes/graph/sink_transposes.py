@@ -10,7 +10,7 @@ from xdsl.passes import ModulePass
 
 from npucc.context import constants_of
 from npucc.passes.graph.rewriting import GraphRewriter, functions_of, merge_equal
-from npucc.passes.graph.sink_rules import SINK_RULES
+from npucc.passes.graph.sink_rules import HOIST_RULES, SINK_RULES
 
 
 @dataclass(frozen=True)
@@ -31,4 +31,5 @@ class GraphSinkTransposesPass(ModulePass):
             changed = True
             while changed:
                 merge_equal(block)
-                changed = GraphRewriter(block, constants).run(SINK_RULES)
+                sunk = GraphRewriter(block, constants).run(SINK_RULES)
+                changed = sunk or GraphRewriter(block, constants).run(HOIST_RULES)
