@@ -83,7 +83,10 @@ class Generator:
         block = Block(arg_types=[big_type(DRAM), big_type(DRAM)])
         top = Builder(InsertPoint.at_end(block))
         count = self.rng.randint(1, 4)
-        shared = [(Buf(block.args[0], DRAM, True, readonly=True), range(count)), (Buf(block.args[1], DRAM, True), range(count))]
+        shared = [
+            (Buf(block.args[0], DRAM, True, readonly=True), range(count)),
+            (Buf(block.args[1], DRAM, True), range(count)),
+        ]
         for index in range(self.rng.randint(0, 4)):
             space = self.rng.choice([DRAM, SRAM])
             first = self.rng.randrange(count)
@@ -124,10 +127,14 @@ class Generator:
             self.rng.choice(steps)(level)
 
     def _loop(self, level: Level) -> None:
-        bounds = [level.builder.insert(arith.ConstantOp.from_int_and_width(n, IndexType())).result
-                  for n in (0, self.rng.choice([0, 8, 12, 16]), SIDE)]
+        bounds = [
+            level.builder.insert(arith.ConstantOp.from_int_and_width(n, IndexType())).result
+            for n in (0, self.rng.choice([0, 8, 12, 16]), SIDE)
+        ]
         body = Block(arg_types=[IndexType()])
-        inner = Level(Builder(InsertPoint.at_end(body)), list(level.buffers), [*level.counters, body.args[0]], level.depth + 1)
+        inner = Level(
+            Builder(InsertPoint.at_end(body)), list(level.buffers), [*level.counters, body.args[0]], level.depth + 1
+        )
         self._fill(inner)
         inner.builder.insert(scf.YieldOp())
         level.builder.insert(scf.ForOp(*bounds, [], Region(body)))

@@ -118,18 +118,25 @@ def _wider(a: _Carried | None, b: _Carried) -> _Carried:
 
 
 def _reduced(loop: Node, dependences: list[_Carried], knowledge: Knowledge) -> list[_Carried]:
-    """Leave out what another one implies: its producer knows, when it posts, and its consumer waits no later."""
-    assert loop.body is not None
+    """Leave out dependences that another one implies."""
     chosen: list[_Carried] = []
-    for candidate in sorted(dependences, key=lambda d: -d.post.first):
-        implied = any(
-            other.consumer == candidate.consumer
-            and other.wait.item_in(loop.body).first <= candidate.wait.item_in(loop.body).first
-            and knowledge.knows(
-                other.producer, candidate.producer, candidate.post.first, other.post.item_in(loop.body).last
-            )
-            for other in chosen
-        )
-        if not implied:
+    for candidate in sorted(dependences, key=lambda d: (-d.post.first, d.wait.first)):
+        if not any(_implies(loop, other, candidate, knowledge) for other in chosen):
             chosen.append(candidate)
     return chosen
+
+
+def _implies(loop: Node, other: _Carried, candidate: _Carried, knowledge: Knowledge) -> bool:
+    """When `other` posts, its producer knows that the candidate's post is due; when the candidate's consumer
+    gets to its wait, it knows that the other consumer has waited."""
+    assert loop.body is not None
+    other_post, other_wait = other.post.item_in(loop.body), other.wait.item_in(loop.body)
+    wait = candidate.wait.item_in(loop.body)
+    ends_later = knowledge.knows(other.producer, candidate.producer, candidate.post.first, other_post.last)
+    if other.producer == candidate.producer:
+        ends_later = candidate.post.first <= other_post.last
+    if other.consumer == candidate.consumer:
+        return ends_later and other_wait.first <= wait.first
+    return ends_later and knowledge.knows(
+        candidate.consumer, other.consumer, other.wait.first, candidate.wait.first
+    )

@@ -1,0 +1,69 @@
+// Every operation of the dialect, with and without its optional parts.
+#dram = #tile.space<dram>
+#sram = #tile.space<sram>
+#acc = #tile.space<acc>
+builtin.module attributes {npucc.target = "edge-4t"} {
+  func.func @main(%x: memref<1x6x6x8xf16, #dram>, %y: memref<1x6x6x16xf32, #dram>) attributes {npucc.inputs = ["x"], npucc.outputs = ["y"]} {
+    %w = tile.constant @"/conv/weight" : memref<3x3x8x16xf16, #dram>
+    %d = tile.constant @dw : memref<3x3x8xf16, #dram>
+    %scratch = tile.alloc "scratch" : memref<4x4xui8, #dram>
+    %resident = tile.alloc "resident" at 4096 : memref<1x6x6x16xf32, #sram>
+    tile.group "conv" index 0 nodes ["/conv", "/add"] {
+      %px = tile.pool "x" in <sram> depth 2 slot_bytes 1024 at 0
+      %pw = tile.pool "w" in <sram> depth 1 slot_bytes 4096
+      %po = tile.pool "o" in <sram> depth 3 slot_bytes 4096
+      %pa = tile.pool "acc" in <acc> depth 2 slot_bytes 4096
+      %c0 = arith.constant 0 : index
+      %c1 = arith.constant 1 : index
+      %c6 = arith.constant 6 : index
+      %xs = tile.acquire %px : memref<1x6x6x8xf16, #sram>
+      %ws = tile.acquire %pw : memref<3x3x8x16xf16, #sram>
+      %ds = tile.acquire %pw : memref<3x3x8xf16, #sram>
+      tile.copy %x -> %xs engine "dma0" posts ["a", "b"] : memref<1x6x6x8xf16, #dram> -> memref<1x6x6x8xf16, #sram>
+      tile.copy %w -> %ws engine "dma1" {nodes = ["/conv"]} : memref<3x3x8x16xf16, #dram> -> memref<3x3x8x16xf16, #sram>
+      tile.copy %d -> %ds engine "dma3" : memref<3x3x8xf16, #dram> -> memref<3x3x8xf16, #sram>
+      tile.fill %scratch value 7 : i64 engine "dma2" : memref<4x4xui8, #dram>
+      tile.sync engine "mx" count 3 waits ["a"] posts ["c"]
+      %a = tile.acquire %pa : memref<1x6x6x16xf32, #acc>
+      %o = tile.acquire %po : memref<1x6x6x16xf32, #sram>
+      scf.for %i = %c0 to %c6 step %c1 {
+        tile.conv %xs, %ws -> %a accumulate %i strides [1, 1] dilations [1, 1] pads_lo [1, 1] groups 1 waits ["a"] : memref<1x6x6x8xf16, #sram>, memref<3x3x8x16xf16, #sram> -> memref<1x6x6x16xf32, #acc>
+      }
+      tile.map ins(%a : memref<1x6x6x16xf32, #acc>) outs(%o : memref<1x6x6x16xf32, #sram>) maps [affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>] engine "out" waits ["b"] posts ["d"] attributes {nodes = ["/add"]} {
+      ^bb0(%e: f32):
+        %1 = arith.addf %e, %e : f32
+        tile.yield %1 : f32
+      }
+      tile.fill %resident value 0.5 : f64 engine "dma2" : memref<1x6x6x16xf32, #sram>
+      tile.map outs(%o : memref<1x6x6x16xf32, #sram>) maps [] engine "vx" {
+        %2 = arith.constant 1.0 : f32
+        tile.yield %2 : f32
+      }
+      tile.copy %o -> %y engine "dma2" : memref<1x6x6x16xf32, #sram> -> memref<1x6x6x16xf32, #dram>
+    }
+    tile.group "rest" index 1 nodes [] {
+      %p = tile.pool "p" in <sram> depth 2 slot_bytes 4096
+      %q = tile.pool "q" in <acc> depth 1 slot_bytes 4096
+      %c1 = arith.constant 1 : index
+      %xs = tile.acquire %p : memref<1x6x6x8xf16, #sram>
+      %ds = tile.acquire %p : memref<3x3x8xf16, #sram>
+      %o = tile.acquire %p : memref<1x6x6x8xf32, #sram>
+      %a = tile.acquire %q : memref<1x6x6x8xf32, #acc>
+      tile.copy %x -> %xs engine "dma0" : memref<1x6x6x8xf16, #dram> -> memref<1x6x6x8xf16, #sram>
+      tile.copy %d -> %ds engine "dma0" : memref<3x3x8xf16, #dram> -> memref<3x3x8xf16, #sram>
+      tile.dwconv %xs, %ds -> %o engine "vx" strides [1, 1] dilations [1, 1] pads_lo [1, 1] : memref<1x6x6x8xf16, #sram>, memref<3x3x8xf16, #sram> -> memref<1x6x6x8xf32, #sram>
+      tile.dwconv %xs, %ds -> %a engine "mx" strides [1, 1] dilations [1, 1] pads_lo [1, 1] : memref<1x6x6x8xf16, #sram>, memref<3x3x8xf16, #sram> -> memref<1x6x6x8xf32, #acc>
+      %r = tile.acquire %p : memref<1x1x1x8xf32, #sram>
+      tile.reduce %o -> %r fn "sum" axes [1, 2] : memref<1x6x6x8xf32, #sram> -> memref<1x1x1x8xf32, #sram>
+      tile.reduce %o -> %r fn "max" axes [1, 2] accumulate %c1 : memref<1x6x6x8xf32, #sram> -> memref<1x1x1x8xf32, #sram>
+      %v = tile.acquire %p : memref<1x3x3x8xf32, #sram>
+      tile.window %o -> %v fn "max" axes [1, 2] sizes [2, 2] strides [2, 2] dilations [1, 1] pads_lo [0, 0] : memref<1x6x6x8xf32, #sram> -> memref<1x3x3x8xf32, #sram>
+      tile.norm %v -> %v fn "softmax" : memref<1x3x3x8xf32, #sram> -> memref<1x3x3x8xf32, #sram>
+      %flat = memref.reinterpret_cast %v to offset: [0], sizes: [9, 8], strides: [8, 1] : memref<1x3x3x8xf32, #sram> to memref<9x8xf32, #sram>
+      %m = tile.acquire %q : memref<9x9xf32, #acc>
+      tile.gemm %flat, %flat -> %m b_map affine_map<(d0, d1, d2) -> (d1, d2)> : memref<9x8xf32, #sram>, memref<9x8xf32, #sram> -> memref<9x9xf32, #acc>
+      tile.gemm %flat, %flat -> %m accumulate %c1 a_map affine_map<(d0, d1, d2) -> (d0, d2)> b_map affine_map<(d0, d1, d2) -> (d1, d2)> : memref<9x8xf32, #sram>, memref<9x8xf32, #sram> -> memref<9x9xf32, #acc>
+    }
+    func.return
+  }
+}
