@@ -32,6 +32,7 @@ from npuisa.assembly_syntax import (
     Source,
     Statement,
     Types,
+    collected,
     did_you_mean,
     integer,
     parse_statements,
@@ -39,15 +40,11 @@ from npuisa.assembly_syntax import (
 from npuisa.constants_file import CONSTANTS_FILE, check_digest, load_constants
 from npuisa.descriptor import Descriptor, Space, row_major
 from npuisa.dtypes import DTYPES, DType, dtype_named
-from npuisa.errors import ExitCode, NpuError, error_code
+from npuisa.errors import NpuError
 from npuisa.program import DebugEntry, LoopSpec, Port, Program, Region, RegionKind
 from npuisa.spelling import read_number
 from npuisa.target import Target
 from npuisa.validate import validate_program
-
-ASSEMBLY_ERRORS = error_code("NPU-E0200", ExitCode.BAD_INPUT, "The assembly text has several errors")
-MAX_ERRORS = 20
-"""Errors that are shown of one text."""
 
 ConstantBytes = Mapping[str, npt.NDArray[np.uint8]]
 _SPACES = {member.name.lower(): member for member in Space}
@@ -159,8 +156,7 @@ class _Assembler:
         if len(self.errors) == 1:
             raise self.errors[0]
         if self.errors:
-            message = f"{len(self.errors)} errors"
-            raise NpuError(ASSEMBLY_ERRORS, message, self.source.name, problems=self.errors[:MAX_ERRORS])
+            raise collected(self.source, self.errors)
 
     def _directive(self, directive: Directive) -> None:
         self.steps[directive.kind](*directive.parts)

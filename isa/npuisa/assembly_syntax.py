@@ -9,12 +9,15 @@ from functools import cache
 from importlib import resources
 from typing import cast
 
-from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedToken
 
 from npuisa.errors import ErrorCode, ExitCode, NpuError, error_code
 
 SYNTAX = error_code("NPU-E0201", ExitCode.BAD_INPUT, "The assembly text cannot be parsed")
+ASSEMBLY_ERRORS = error_code("NPU-E0200", ExitCode.BAD_INPUT, "The assembly text has several errors")
 MAX_EXCERPT = 160
+MAX_ERRORS, MAX_SYNTAX_ERRORS = 20, 5
+"""Errors shown of one text, and those that are not even statements (the text is parsed again after each)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,14 +246,37 @@ def _parser() -> Lark:
 
 
 def parse_statements(text: str, source: Source) -> list[Statement]:
-    """The statements of `text`; NpuError (NPU-E0201) with line, column and excerpt at the first that is not one."""
-    try:
-        return cast(list[Statement], _parser().parse(text + "\n"))
-    except UnexpectedToken as error:
-        raise _unexpected(source, error, error.token, error.accepts or error.expected) from None
-    except UnexpectedCharacters as error:
-        token = Token("CHARACTER", str(error.char), line=error.line, column=error.column)
-        raise _unexpected(source, error, token, error.allowed or set()) from None
+    """The statements of `text`; NpuError (NPU-E0201) with line, column and excerpt for what is not one.
+
+    After an error the parser goes on without that line, so that a text with several shows them together.
+    """
+    lines = text.split("\n")
+    errors: list[NpuError] = []
+    while len(errors) < MAX_SYNTAX_ERRORS:
+        try:
+            statements = cast(list[Statement], _parser().parse("\n".join(lines) + "\n"))
+        except (UnexpectedToken, UnexpectedCharacters) as error:
+            token, found = _unexpected(source, error)
+            errors.append(found)
+            if _opens_or_closes(lines, token):
+                break
+            lines[(token.line or 1) - 1] = ""
+        else:
+            if not errors:
+                return statements
+            break
+    raise errors[0] if len(errors) == 1 else collected(source, errors)
+
+
+def collected(source: Source, errors: list[NpuError]) -> NpuError:
+    """One error that shows several, in the order of the text."""
+    return NpuError(ASSEMBLY_ERRORS, f"{len(errors)} errors", source.name, problems=errors[:MAX_ERRORS])
+
+
+def _opens_or_closes(lines: list[str], token: Token) -> bool:
+    """Whether the line of an error belongs to a block's frame, so that going on without it would mislead."""
+    line = lines[(token.line or 1) - 1] if (token.line or 1) <= len(lines) else ""
+    return token.type == "$END" or not line.strip() or line.lstrip().startswith((".kernel", ".end"))
 
 
 _READABLE = {
@@ -264,7 +290,12 @@ _READABLE = {
 }
 
 
-def _unexpected(source: Source, error: UnexpectedInput, token: Token, expected: Iterable[str]) -> NpuError:
+def _unexpected(source: Source, error: UnexpectedToken | UnexpectedCharacters) -> tuple[Token, NpuError]:
+    if isinstance(error, UnexpectedToken):
+        token, expected = error.token, error.accepts or error.expected
+    else:
+        token = Token("CHARACTER", str(error.char), line=error.line, column=error.column)
+        expected = error.allowed or set()
     if token.type == "$END" or not token.line or token.line < 1:
         lines = len(source.lines)
         token = Token("$END", "", line=lines, column=len(source.lines[-1]) + 1 if lines else 1)
@@ -273,7 +304,7 @@ def _unexpected(source: Source, error: UnexpectedInput, token: Token, expected: 
     names = sorted({_readable(name) for name in expected} - {_READABLE["$END"]})
     directives = [name for name in names if name.startswith(".")]
     remedy = did_you_mean(_word(source, token), directives) if str(token) == "." else ""
-    return source.error(SYNTAX, token, message, remedy or f"expected {', '.join(names)}")
+    return token, source.error(SYNTAX, token, message, remedy or f"expected {', '.join(names)}")
 
 
 def _readable(terminal: str) -> str:

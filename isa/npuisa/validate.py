@@ -15,7 +15,7 @@ from npuisa.descriptor import Descriptor, Space
 from npuisa.descriptor_encoding import BASE_BITS, check_descriptor
 from npuisa.encoding import encode, layout
 from npuisa.errors import ErrorCode, ExitCode, NpuError, error_code
-from npuisa.instructions import SEMAPHORES, Instruction, Operand
+from npuisa.instructions import DMA_ENGINES, SEMAPHORES, Instruction, Operand
 from npuisa.kernel_rules import check_kernel
 from npuisa.memory_map import check_regions, enclosing, memory_problem
 from npuisa.program import Port, Program, RegionKind
@@ -94,6 +94,8 @@ def validate_program(program: Program, target: Target | None = None, where: str 
     _check_instructions(program, findings)
     findings.finish()
     _check_memory(program, target, findings)
+    if target is not None:
+        _check_channels(program, target, findings)
     for message, number in check_control_flow(program.instructions):
         findings.add(place("instruction", number), message)
     findings.finish()
@@ -244,6 +246,13 @@ def _check_memory(program: Program, target: Target | None, findings: _Findings) 
             findings.add(
                 f"{findings.place('descriptor', number)} ({descriptor.name})", problem, _range_text(descriptor)
             )
+
+
+def _check_channels(program: Program, target: Target, findings: _Findings) -> None:
+    for number, item in enumerate(program.instructions):
+        if item.engine in DMA_ENGINES and DMA_ENGINES.index(item.engine) >= target.dma.channels:
+            message = f"{target.name} has {target.dma.channels} DMA channels"
+            findings.add(findings.place("instruction", number), message, item.engine.name.lower())
 
 
 def _range_text(descriptor: Descriptor) -> str:

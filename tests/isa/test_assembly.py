@@ -246,6 +246,13 @@ def test_damaged_text_raises_nothing_but_npu_errors(tmp_path: Path) -> None:
     assert refused > 100
 
 
+def test_lines_that_are_not_statements_are_shown_together() -> None:
+    text = HEAD + "mx.gemm a,\nmx.gemm a, xs, xs\n.dsec\nv.map $\n"
+    with pytest.raises(NpuError, match="3 errors") as caught:
+        assemble(text, source="f.npuasm")
+    assert [error.where for error in caught.value.problems] == ["f.npuasm:8:11", "f.npuasm:10:1", "f.npuasm:11:7"]
+
+
 def constant_program() -> Program:
     regions = [Region("w", RegionKind.CONSTANT, 0, 8), Region("b", RegionKind.CONSTANT, 64, 8)]
     constants = {"w": np.arange(8, dtype=np.uint8)}

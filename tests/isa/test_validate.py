@@ -171,6 +171,13 @@ def test_memories_of_the_target(change: Callable[[Program], None], message: str)
         validate_program(found, Target.load("edge-4t"))
 
 
+def test_dma_channels_of_the_target() -> None:
+    found = program(DmaCopy(unit=Engine.DMA2, dst=Operand(1), src=Operand(0)))
+    validate_program(found, Target.load("edge-4t"))
+    with pytest.raises(NpuError, match="gemmini-16x16 has 2 DMA channels"):
+        validate_program(found, Target.load("gemmini-16x16"))
+
+
 def test_a_moving_descriptor_stays_within_the_regions() -> None:
     moving = DmaCopy(unit=Engine.DMA0, dst=Operand(1), src=Operand(0, 4))
     found = program(moving)
