@@ -34,7 +34,7 @@ from npuisa.kernel import MICRO_OPCODES, Kernel, MicroOp, MicroType, operand_typ
 from npuisa.program import Increment, Port, Region, RegionKind
 from xdsl.context import Context
 from xdsl.dialects.arith import Arith
-from xdsl.dialects.builtin import Builtin, ModuleOp
+from xdsl.dialects.builtin import Builtin, ModuleOp, StringAttr
 from xdsl.ir import Operation
 from xdsl.parser import Parser
 from xdsl.printer import Printer
@@ -160,6 +160,17 @@ def test_structure_round_trips() -> None:
     origin = OriginOp("g0", 'a "quoted" name', 3, [])
     round_trip([RegionOp(region), PortOp("output", port), origin, outer, LabelOp("end")])
     assert RegionOp(region).value == region and PortOp("output", port).value == port
+
+
+def test_foreign_attributes_are_kept() -> None:
+    """Tools may mark any operation; text does not lose the mark."""
+    loop = LoopOp(1, [])
+    region, port = Region("r", RegionKind.SCRATCH, 0, 64), Port("x", dtype_named("f32"), (2,), 0)
+    origin = OriginOp("g", "", 0, [])
+    ops = [RegionOp(region), PortOp("input", port), origin, *declarations(), loop, instruction_ops()["s.halt"].make()]
+    for op in ops:
+        op.attributes["mark"] = StringAttr(op.name)
+    round_trip(ops)
 
 
 @pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from npuisa.instructions import SCALAR_REGISTERS
 from npuisa.kernel import Kernel
 from npuisa.program import Increment
 from xdsl.dialects.builtin import ArrayAttr, StringAttr, SymbolRefAttr
-from xdsl.ir import Data
+from xdsl.ir import Data, Operation
 from xdsl.irdl import irdl_attr_definition
-from xdsl.parser import AttrParser
+from xdsl.parser import AttrParser, Parser
 from xdsl.printer import Printer
 
 from npucc.dialects.npu_ops.kernel_text import parse_kernel, print_kernel
+
+_Op = TypeVar("_Op", bound=Operation)
 
 
 class OperandRef(NamedTuple):
@@ -135,3 +137,17 @@ def symbols(names: Iterable[str]) -> ArrayAttr[SymbolRefAttr]:
 def symbol_names(references: ArrayAttr[SymbolRefAttr] | None) -> tuple[str, ...]:
     """The names in an array made by `symbols`; none when it is absent."""
     return () if references is None else tuple(item.root_reference.data for item in references.data)
+
+
+def print_attributes(printer: Printer, op: Operation) -> None:
+    """` attributes {...}` when the operation carries attributes that are not its own."""
+    if op.attributes:
+        printer.print_op_attributes(op.attributes, print_keyword=True)
+
+
+def with_attributes(parser: Parser, op: _Op) -> _Op:
+    """`op` with the attributes that `print_attributes` has written."""
+    found = parser.parse_optional_attr_dict_with_keyword()
+    if found is not None:
+        op.attributes |= found.data
+    return op

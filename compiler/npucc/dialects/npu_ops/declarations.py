@@ -31,7 +31,7 @@ from xdsl.printer import Printer
 from xdsl.traits import SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
-from npucc.dialects.npu_ops.attributes import KernelAttr, text
+from npucc.dialects.npu_ops.attributes import KernelAttr, print_attributes, text, with_attributes
 from npucc.dialects.npu_ops.kernel_text import parse_kernel, print_kernel
 from npucc.dialects.npu_ops.number_text import number_text, parse_number
 
@@ -99,13 +99,16 @@ class RegionOp(IRDLOperation):
         printer.print_string(" ")
         printer.print_symbol_name(self.sym_name.data)
         printer.print_string(f" {self.kind.data} base({self.base.data}) size({self.size.data})")
+        print_attributes(printer, self)
 
     @classmethod
     def parse(cls, parser: Parser) -> RegionOp:
         """Inverse of `print`."""
         name = parser.parse_symbol_name().data
         kind = RegionKind(parser.parse_keyword_in([kind.value for kind in RegionKind]))
-        return cls(Region(name, kind, _parse_int_field(parser, "base"), _parse_int_field(parser, "size")))
+        return with_attributes(
+            parser, cls(Region(name, kind, _parse_int_field(parser, "base"), _parse_int_field(parser, "size")))
+        )
 
 
 @irdl_op_definition
@@ -148,6 +151,7 @@ class PortOp(IRDLOperation):
         printer.print_string(f" {self.direction.data} ")
         printer.print_string_literal(self.port_name.data)
         printer.print_string(f" {self.dtype.data} {_list_text(_values(self.shape))} base({self.base.data})")
+        print_attributes(printer, self)
 
     @classmethod
     def parse(cls, parser: Parser) -> PortOp:
@@ -156,7 +160,7 @@ class PortOp(IRDLOperation):
         name = parser.parse_str_literal()
         dtype = dtype_named(parser.parse_keyword_in(_DTYPE_NAMES))
         shape = tuple(_parse_integers(parser))
-        return cls(direction, Port(name, dtype, shape, _parse_int_field(parser, "base")))
+        return with_attributes(parser, cls(direction, Port(name, dtype, shape, _parse_int_field(parser, "base"))))
 
 
 @irdl_op_definition
@@ -227,6 +231,7 @@ class DescOp(IRDLOperation):
         printer.print_string(f" strides {_list_text(_values(self.strides))} base({self.base.data})")
         if self.fill is not None:
             printer.print_string(f" fill({number_text(self.fill_value)})")
+        print_attributes(printer, self)
 
     @classmethod
     def parse(cls, parser: Parser) -> DescOp:
@@ -241,7 +246,7 @@ class DescOp(IRDLOperation):
         if parser.parse_optional_keyword("fill"):
             with parser.in_parens():
                 fill = parse_number(parser)
-        return cls(Descriptor(name, space, dtype, base, dims, strides, fill))
+        return with_attributes(parser, cls(Descriptor(name, space, dtype, base, dims, strides, fill)))
 
 
 @irdl_op_definition
@@ -275,12 +280,15 @@ class KernelOp(IRDLOperation):
         printer.print_string(" ")
         printer.print_symbol_name(self.sym_name.data)
         print_kernel(printer, self.body.data)
+        print_attributes(printer, self)
 
     @classmethod
     def parse(cls, parser: Parser) -> KernelOp:
         """Inverse of `print`."""
         name = parser.parse_symbol_name()
-        return cls.build(properties={"sym_name": name, "body": KernelAttr(parse_kernel(parser))})
+        return with_attributes(
+            parser, cls.build(properties={"sym_name": name, "body": KernelAttr(parse_kernel(parser))})
+        )
 
 
 @irdl_op_definition
@@ -305,13 +313,14 @@ class SemOp(IRDLOperation):
         printer.print_string(" ")
         printer.print_symbol_name(self.sym_name.data)
         printer.print_string(f" = {self.initial.data}")
+        print_attributes(printer, self)
 
     @classmethod
     def parse(cls, parser: Parser) -> SemOp:
         """Inverse of `print`."""
         name = parser.parse_symbol_name().data
         parser.parse_punctuation("=")
-        return cls(name, parser.parse_integer())
+        return with_attributes(parser, cls(name, parser.parse_integer()))
 
 
 @irdl_op_definition
@@ -346,6 +355,7 @@ class OriginOp(IRDLOperation):
         printer.print_string(f" group({self.group.data}) nodes(")
         printer.print_list((node.data for node in self.nodes), printer.print_string_literal)
         printer.print_string(")")
+        print_attributes(printer, self)
 
     @classmethod
     def parse(cls, parser: Parser) -> OriginOp:
@@ -354,7 +364,7 @@ class OriginOp(IRDLOperation):
         group = _parse_int_field(parser, "group")
         parser.parse_keyword("nodes")
         nodes = parser.parse_comma_separated_list(parser.Delimiter.PAREN, parser.parse_str_literal)
-        return cls(name, title, group, nodes)
+        return with_attributes(parser, cls(name, title, group, nodes))
 
 
 @irdl_op_definition
@@ -371,8 +381,9 @@ class LabelOp(IRDLOperation):
         """See the class."""
         printer.print_string(" ")
         printer.print_symbol_name(self.sym_name.data)
+        print_attributes(printer, self)
 
     @classmethod
     def parse(cls, parser: Parser) -> LabelOp:
         """Inverse of `print`."""
-        return cls(parser.parse_symbol_name().data)
+        return with_attributes(parser, cls(parser.parse_symbol_name().data))

@@ -29,11 +29,13 @@ from npucc.dialects.npu_ops.attributes import (
     OperandRef,
     parse_operand,
     parse_register,
+    print_attributes,
     print_operand,
     symbol,
     symbol_names,
     symbols,
     text,
+    with_attributes,
 )
 
 FieldValue = OperandRef | int | str | IntEnum
@@ -138,8 +140,7 @@ class InstructionOp(IRDLOperation):
                 printer.print_list(symbol_names(semaphores), printer.print_symbol_name)
                 printer.print_string(")")
         self._print_origin(printer)
-        if self.attributes:
-            printer.print_op_attributes(self.attributes, print_keyword=True)
+        print_attributes(printer, self)
 
     def _print_origin(self, printer: Printer) -> None:
         if self.origin is not None:
@@ -165,11 +166,10 @@ class InstructionOp(IRDLOperation):
                     properties |= _parse_origin(parser)
                 else:
                     properties[key + "s"] = _parse_symbols(parser)
-        attributes = parser.parse_optional_attr_dict_with_keyword()
         missing = [name for name in _required(cls.ISA) if name not in properties]
         if missing:
             parser.raise_error(f"{cls.name}: field {', '.join(missing)} is missing and has no default")
-        return cls(properties=properties, attributes=attributes.data if attributes else {})
+        return with_attributes(parser, cls(properties=properties))
 
 
 def _required(isa: type[Instruction]) -> list[str]:

@@ -21,7 +21,9 @@ from npucc.dialects.npu_ops.attributes import (
     StepAttr,
     increment_text,
     parse_increment,
+    print_attributes,
     symbol_names,
+    with_attributes,
 )
 from npucc.dialects.npu_ops.declarations import DescOp, KernelOp, LabelOp, OriginOp, PortOp, RegionOp, SemOp
 from npucc.dialects.npu_ops.instruction import InstructionOp, field_specs
@@ -85,6 +87,7 @@ class LoopOp(IRDLOperation):
             printer.print_string(")")
         printer.print_string(" ")
         printer.print_region(self.body, print_empty_block=False)
+        print_attributes(printer, self)
 
     @classmethod
     def parse(cls, parser: Parser) -> LoopOp:
@@ -96,7 +99,7 @@ class LoopOp(IRDLOperation):
         if parser.parse_optional_keyword("from"):
             with parser.in_parens():
                 origin = parser.parse_symbol_name().data
-        return cls(count, steps, _parse_body(parser), origin)
+        return with_attributes(parser, cls(count, steps, _parse_body(parser), origin))
 
 
 @irdl_op_definition
@@ -138,6 +141,7 @@ class ProgramOp(IRDLOperation):
             printer.print_attribute(self.metadata)
             printer.print_string(" ")
         printer.print_region(self.body, print_empty_block=False)
+        print_attributes(printer, self)
 
     @classmethod
     def parse(cls, parser: Parser) -> ProgramOp:
@@ -150,7 +154,7 @@ class ProgramOp(IRDLOperation):
         if parser.parse_optional_keyword("metadata"):
             for key, value in parser.parse_optional_dictionary_attr_dict().items():
                 metadata[key] = value.data if isinstance(value, StringAttr) else str(value)
-        return cls(target, _parse_body(parser), metadata, name)
+        return with_attributes(parser, cls(target, _parse_body(parser), metadata, name))
 
     def verify_(self) -> None:
         """Symbols are unique; every symbol that an instruction names exists and is of the right sort."""
