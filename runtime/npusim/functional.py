@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from npuisa.descriptor import Space
 from npuisa.errors import NpuError
 from npuisa.instructions import SEMAPHORES, Engine, QSync
 from npuisa.program import Program
@@ -21,6 +22,7 @@ from npusim.faults import BAD_INPUTS, PROGRAM_ORDER, place
 from npusim.memory import Memory
 from npusim.semantics import SEMANTICS, Context
 from npusim.sequence import DEFAULT_STEP_LIMIT, Issued, StaticInstruction, decode, dynamic_stream
+from npusim.staging import Staging
 from npusim.views import OperandBinder
 
 Tensors = dict[str, npt.NDArray[np.generic]]
@@ -51,13 +53,17 @@ def run_functional(
 
 @dataclass(slots=True)
 class _Step:
-    """A static instruction ready to execute: `waits` and `posts` in (semaphore, count)."""
+    """A static instruction ready to execute: `waits` and `posts` in (semaphore, count).
+
+    `writes`: number of the operand that is written in SRAM, and the machine addresses it spans without an offset.
+    """
 
     static: StaticInstruction
     binder: OperandBinder
     run: Callable[..., None]
     waits: tuple[tuple[int, int], ...]
     posts: tuple[tuple[int, int], ...]
+    writes: tuple[int, int, int] | None
 
 
 class FunctionalSimulator:
@@ -68,7 +74,8 @@ class FunctionalSimulator:
         self.memory = Memory(program, target)
         self._step_limit = step_limit
         self._statics = decode(program)
-        context = Context(program)
+        self._staging = Staging(keep=True)
+        context = Context(program, staging=self._staging)
         self._steps = [self._prepare(static, context) for static in self._statics]
 
     def _prepare(self, static: StaticInstruction, context: Context) -> _Step | None:
@@ -82,7 +89,16 @@ class FunctionalSimulator:
             prepared.run,
             tuple((semaphore, count) for semaphore in static.waits),
             tuple((semaphore, count) for semaphore in static.posts),
+            self._sram_write(static),
         )
+
+    def _sram_write(self, static: StaticInstruction) -> tuple[int, int, int] | None:
+        for operand, (descriptor, access) in enumerate(zip(static.descriptors, static.access)):
+            if descriptor is not None and "w" in access and descriptor.space is Space.SRAM:
+                origin = self.memory.sram_address
+                low, high = descriptor.byte_range()
+                return operand, origin + low, origin + high
+        return None
 
     def run(
         self, inputs: Tensors, *, progress: Progress | None = None, taps: dict[int, Tap] | None = None
@@ -105,12 +121,13 @@ class FunctionalSimulator:
 
     def execute(self, *, progress: Progress | None = None, taps: dict[int, Tap] | None = None) -> None:
         """Run the program on the memory as it is."""
+        self._staging.forget()
         with np.errstate(all="ignore"):
             self._execute(progress, taps or {})
 
     def _execute(self, progress: Progress | None, taps: dict[int, Tap]) -> None:
         semaphores = (self.program.semaphores + [0] * SEMAPHORES)[:SEMAPHORES]
-        steps = self._steps
+        steps, staging = self._steps, self._staging
         stream = dynamic_stream(self.program, self._statics, step_limit=self._step_limit)
         for executed, issued in enumerate(stream, 1):
             step = steps[issued.pc]
@@ -120,6 +137,10 @@ class FunctionalSimulator:
                     if semaphores[semaphore] < 0:
                         raise self._blocked(step, semaphore, semaphores[semaphore] + count)
                 step.run(issued.accumulate, *step.binder.arrays(issued.offsets))
+                if step.writes is not None:
+                    operand, low, high = step.writes
+                    offset = issued.offsets[operand]
+                    staging.written(low + offset, high + offset)
                 for semaphore, count in step.posts:
                     semaphores[semaphore] += count
             if issued.pc in taps:

@@ -61,6 +61,11 @@ class Memory:
             part.data for parts in self._spaces.values() for part in parts if part.data.flags.writeable
         ]
 
+    @property
+    def sram_address(self) -> int:
+        """Machine address of SRAM's first byte."""
+        return self._spaces[Space.SRAM][0].data.ctypes.data
+
     def reset(self) -> None:
         """Forget everything that was written: all but the constants is `UNWRITTEN` again."""
         for data in self._volatile:

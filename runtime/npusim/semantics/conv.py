@@ -12,7 +12,7 @@ adds a pass over the result and its products are shallow. So:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, prod
@@ -22,15 +22,16 @@ from npuisa.descriptor import row_major
 from npuisa.instructions import MxConv
 
 from npusim.scratch import Scratch
-from npusim.semantics.conversion import converter, copy
+from npusim.semantics.conversion import Convert, converter, copy
 from npusim.semantics.plan import Context, Prepared, nothing, shape_text
 from npusim.semantics.product import FREE_SLOT, Arithmetic, Loader, Product, arithmetic, blasable, product_of
 from npusim.semantics.windows2d import Axis, PaddedInput, axes_of, check_steps
 from npusim.sequence import StaticInstruction
-from npusim.views import Array, View
+from npusim.staging import Staging
+from npusim.views import Array, Type, View
 
 PANEL_BYTES = 2 << 20
-_PADDED, _PANEL, _WEIGHTS, _RESULT = range(FREE_SLOT, FREE_SLOT + 4)
+_PADDED, _PANEL, _RESULT = range(FREE_SLOT, FREE_SLOT + 3)
 
 
 def prepare_conv(static: StaticInstruction, context: Context) -> Prepared:
@@ -42,7 +43,7 @@ def prepare_conv(static: StaticInstruction, context: Context) -> Prepared:
     if dst.elements == 0:
         return Prepared((), nothing)
     rows, columns = axes_of(instruction, dst, x, w)
-    return _Convolution(context.scratch, rule, instruction.groups, rows, columns).prepare(dst, x, w)
+    return _Convolution(context, rule, instruction.groups, rows, columns).prepare(dst, x, w)
 
 
 def _check(
@@ -67,8 +68,9 @@ def _check(
 class _Convolution:
     """Chooses the form of a convolution and builds its function. Groups are a batch axis of the product."""
 
-    def __init__(self, scratch: Scratch, rule: Arithmetic, groups: int, rows: Axis, columns: Axis) -> None:
-        self._scratch, self._rule, self._groups = scratch, rule, groups
+    def __init__(self, context: Context, rule: Arithmetic, groups: int, rows: Axis, columns: Axis) -> None:
+        self._scratch, self._staging = context.scratch, context.staging
+        self._rule, self._groups = rule, groups
         self._rows, self._columns = rows, columns
         self._taps = rows.kernel * columns.kernel
         self._padded = rows.padded or columns.padded
@@ -106,27 +108,25 @@ class _Convolution:
     def _in_place(self, dst: View, pixels: View, weights: View) -> Prepared:
         """1 x 1: dst [m, co], pixels [m, ci], weights [ci, co]."""
         product = Product(self._rule, pixels.dims[1], self._scratch, blasable(dst))
-        return product_of(product, dst, pixels, weights, self._rule, self._scratch)
+        return product_of(product, dst, pixels, weights, self._rule, self._staging)
 
     def _by_panels(self, dst: View, x: View, windows: View, weights: View) -> Prepared:
         depth, compute = prod(windows.dims[4:]), self._rule.compute
         merged = dst.merged(0, 2)
         result = self._grouped(merged or dst)
         product = Product(self._rule, depth, self._scratch, merged is not None and blasable(result))
-        loader = Loader(weights, compute, _WEIGHTS, dense=weights.rank > 3)
-        blocks = _blocks(windows.dims, depth * compute.itemsize)
+        loader = Loader(weights, compute, self._staging, dense=weights.rank > 3)
         staged = self._padded or (x.dtype != compute and self._taps > 1)
         stage = self._stage(x) if staged else None
         convert = copy if staged else converter(x.dtype, compute)
+        blocks = _blocks(windows.dims, depth * compute.itemsize)
+        panels = _Panels(blocks, compute, stage, convert, self._scratch, self._staging)
         store = _store_rows if merged is not None else _store_boxes
         matrix_dims, scratch = (self._groups, depth, result.dims[-1]), self._scratch
 
         def run(accumulate: bool, out: Array, source: Array, w: Array) -> None:
-            matrix = loader.load(w, scratch).reshape(matrix_dims)
-            taken = source if stage is None else stage(source)
-            for block in blocks:
-                panel = scratch.take(_PANEL, block.dims, compute)
-                convert(taken[:, block.images, block.lines], panel)
+            matrix = loader.load(w).reshape(matrix_dims)
+            for block, panel in panels.load(source):
                 rows = panel.reshape(matrix_dims[0], block.rows, depth)
                 store(product, accumulate, out, block, rows, matrix, scratch)
 
@@ -143,6 +143,39 @@ class _Convolution:
             return np.ndarray(dims, copied.dtype, copied, 0, strides)
 
         return windows
+
+
+class _Panels:
+    """Windows of x collected block by block. A single block is kept for the next tile that reads the same x."""
+
+    def __init__(
+        self,
+        blocks: list[_Block],
+        compute: Type,
+        stage: Callable[[Array], Array] | None,
+        convert: Convert,
+        scratch: Scratch,
+        staging: Staging,
+    ) -> None:
+        self._blocks, self._compute, self._stage, self._convert = blocks, compute, stage, convert
+        self._scratch, self._staging = scratch, staging
+
+    def load(self, source: Array) -> Iterator[tuple[_Block, Array]]:
+        """Every block with its panel, which lives until the next one is asked for."""
+        if len(self._blocks) == 1:
+            panel, ready = self._staging.take(self, source, self._blocks[0].dims, self._compute)
+            if not ready:
+                self._convert(self._windows(source), panel)
+            yield self._blocks[0], panel
+            return
+        windows = self._windows(source)
+        for block in self._blocks:
+            panel = self._scratch.take(_PANEL, block.dims, self._compute)
+            self._convert(windows[:, block.images, block.lines], panel)
+            yield block, panel
+
+    def _windows(self, source: Array) -> Array:
+        return source if self._stage is None else self._stage(source)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ def prepare_gemm(static: StaticInstruction, context: Context) -> Prepared:
         return Prepared((), nothing)
     dst, a, b = _flattened(dst, a, b)
     product = Product(rule, k, context.scratch, blasable(dst))
-    return product_of(product, dst, a, b, rule, context.scratch)
+    return product_of(product, dst, a, b, rule, context.staging)
 
 
 def _flattened(dst: View, a: View, b: View) -> tuple[View, View, View]:

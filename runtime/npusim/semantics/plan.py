@@ -11,6 +11,7 @@ from npuisa.program import Program
 from npusim.faults import BAD_OPERANDS, place
 from npusim.scratch import Scratch
 from npusim.sequence import StaticInstruction
+from npusim.staging import Staging
 from npusim.views import View, view_of
 
 
@@ -24,10 +25,11 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What semantics may use: the program's tables and shared working memory."""
+    """What semantics may use: the program's tables, shared working memory, kept copies of operands."""
 
     program: Program
     scratch: Scratch = field(default_factory=Scratch)
+    staging: Staging = field(default_factory=Staging)
 
     def reject(self, static: StaticInstruction, message: str, found: str, remedy: str = "") -> NpuError:
         """The error for operands that break the rule of their instruction."""

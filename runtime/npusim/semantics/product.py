@@ -15,11 +15,12 @@ import numpy as np
 from npusim.scratch import Scratch
 from npusim.semantics.conversion import F32, F64, Convert, converter, copy
 from npusim.semantics.plan import Prepared
+from npusim.staging import Staging
 from npusim.views import Array, Type, View
 
-_PARTIAL, _INTEGER_PARTIAL, _LEFT, _RIGHT = range(4)
+_PARTIAL, _INTEGER_PARTIAL = range(2)
 """Scratch slots of this module; users start at `FREE_SLOT`."""
-FREE_SLOT = 4
+FREE_SLOT = 2
 _SHORTEST_F32_CUT = 128
 
 
@@ -64,18 +65,19 @@ def _magnitude(dtype: Type) -> int:
 class Loader:
     """Brings an operand into the type and layout that BLAS takes, copying only where it must."""
 
-    def __init__(self, view: View, compute: Type, slot: int, *, dense: bool = False) -> None:
+    def __init__(self, view: View, compute: Type, staging: Staging, *, dense: bool = False) -> None:
         """`dense`: the rows have to be contiguous although BLAS could take them."""
-        self._dims, self._compute, self._slot = view.dims, compute, slot
+        self._dims, self._compute, self._staging = view.dims, compute, staging
         self._convert: Convert = converter(view.dtype, compute)
         self.in_place = view.dtype == compute and (not dense and blasable(view))
 
-    def load(self, array: Array, scratch: Scratch) -> Array:
+    def load(self, array: Array) -> Array:
         """The operand as BLAS takes it."""
         if self.in_place:
             return array
-        out = scratch.take(self._slot, self._dims, self._compute)
-        self._convert(array, out)
+        out, ready = self._staging.take(self, array, self._dims, self._compute)
+        if not ready:
+            self._convert(array, out)
         return out
 
 
@@ -134,13 +136,13 @@ class Product:
         return converted
 
 
-def product_of(product: Product, dst: View, a: View, b: View, rule: Arithmetic, scratch: Scratch) -> Prepared:
+def product_of(product: Product, dst: View, a: View, b: View, rule: Arithmetic, staging: Staging) -> Prepared:
     """The product of operands as they lie in memory, brought into BLAS's form where needed."""
-    left, right = Loader(a, rule.compute, _LEFT), Loader(b, rule.compute, _RIGHT)
+    left, right = Loader(a, rule.compute, staging), Loader(b, rule.compute, staging)
     if left.in_place and right.in_place:
         return Prepared((dst, a, b), product.run)
 
     def run(accumulate: bool, out: Array, x: Array, y: Array) -> None:
-        product.run(accumulate, out, left.load(x, scratch), right.load(y, scratch))
+        product.run(accumulate, out, left.load(x), right.load(y))
 
     return Prepared((dst, a, b), run)
