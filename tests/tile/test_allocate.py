@@ -1,4 +1,4 @@
-"""Static allocation: placements are legal, easy instances are solved at their lower bound, published ones as far as known."""
+"""Static allocation: placements are legal, and published instances are solved as far as recorded."""
 
 from __future__ import annotations
 

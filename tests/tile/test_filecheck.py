@@ -1,6 +1,6 @@
 """FileCheck tests of the tile passes, in-process.
 
-A file starts with `// PASSES: pass{option=1},pass`, and may give sizes of memories with `// TARGET: sram=4096 acc=2048`.
+A file starts with `// PASSES: pass{option=1},pass`; `// TARGET: sram=4096 acc=2048` gives sizes of memories.
 Each part between `// -----` lines is a module of its own.
 """
 

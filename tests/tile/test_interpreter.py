@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (program text)
 """The tile interpreter against references written as loops or by ONNX."""
 
 from __future__ import annotations
@@ -186,5 +187,5 @@ def test_errors_name_what_is_wrong() -> None:
         run_tile(parse(BAD.format(start=0)), [np.zeros(5)], constants)
     with pytest.raises(NpuError, match="its inputs, then its outputs"):
         run_tile(parse(BAD.format(start=0)), [], constants)
-    with pytest.raises(NpuError, match="no func.func @main"):
+    with pytest.raises(NpuError, match="has no func"):
         run_tile(parse("func.func @other() {\n func.return\n}"), [], constants)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (program text)
 """Views: every element of a memref value is the element of the buffer that NumPy finds."""
 
 from __future__ import annotations

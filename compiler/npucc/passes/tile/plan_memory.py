@@ -202,12 +202,14 @@ class _Plan:
         )
 
     def _fragmented(self, failed: list[_Request]) -> NpuError:
-        first = min(failed, key=lambda r: r.start)
+        steps = {step for request in failed for step in range(request.start, request.end)}
+        crowd = {step: sum(request.size for request in self._alive(step)) for step in sorted(steps)}
+        step = max(crowd, key=lambda s: crowd[s])
         return NpuError(
             FRAGMENTED,
             f"no placement of the buffers in the {self.space.value} memory was found in {self.time_limit} s",
-            where=self._name(first.start),
-            found=f"{sum(r.size for r in self._alive(first.start))} bytes alive, capacity {self.capacity}; "
+            where=self._name(step),
+            found=f"{crowd[step]} bytes alive, capacity {self.capacity}; "
             f"without address: {', '.join(str(r) for r in failed[:8])}",
             remedy="raise time_limit of tile-plan-memory, or use smaller tiles or fewer resident tensors",
         )
