@@ -18,10 +18,11 @@ from npuisa.instructions import (
     Operand,
     OutStore,
     ReduceFn,
+    SLoop,
     VReduce,
 )
 from npuisa.kernel import Kernel, MicroType
-from npuisa.program import Port, Program, Region, RegionKind
+from npuisa.program import LoopSpec, Port, Program, Region, RegionKind
 from npuisa.target import Target
 from npusim.functional import FunctionalSimulator
 from npusim.staging import SLOTS, Staging, address_range
@@ -49,9 +50,7 @@ def descriptors(places: list[int]) -> list[Descriptor]:
 
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
-    code: list[Instruction] = []
     copies = [DmaCopy(unit=Engine.DMA0, dst=Operand(4 + i), src=Operand(i)) for i in range(4)]
-    code += copies
     conv = MxConv(dst=Operand(8), x=Operand(4), w=Operand(5), mode=AccMode.ADD)
     gemm = MxGemm(dst=Operand(9), a=Operand(6), b=Operand(7), mode=AccMode.ADD)
     others = [
@@ -61,11 +60,12 @@ def programs(draw: st.DrawFn) -> Program:
         VReduce(dst=Operand(11), src=Operand(6), fn=ReduceFn.MAX, axes=1),
         DmaFill(unit=Engine.DMA1, dst=Operand(11)),
     ]
-    code += [conv, gemm, *draw(st.lists(st.sampled_from([*others, *others[:2], *copies]), max_size=30))]
+    body = draw(st.lists(st.sampled_from([*others, conv, gemm, *copies]), max_size=12))
+    code: list[Instruction] = [*copies, SLoop(count=4, end=len(copies) + 3 + len(body), step=0), conv, gemm, *body]
     places = draw(st.lists(st.integers(0, 400), min_size=6, max_size=6))
     identity = Kernel("identity", (MicroType.F32,), ())
     region, port = Region("in", RegionKind.INPUT, 0, 2048), Port("in", F16, (1024,), 0)
-    return Program("edge-4t", code, descriptors(places), [identity], [], [], [], [region], [port], [])
+    return Program("edge-4t", code, descriptors(places), [identity], [LoopSpec()], [], [], [region], [port], [])
 
 
 def final_memory(program: Program, keep: bool) -> tuple[np.ndarray, np.ndarray]:
