@@ -38,9 +38,7 @@ def tile_grid(problem: Problem, target: Target, most: int = 20_000) -> Ints:
     units = (target.matrix.rows, target.matrix.cols) if problem.work.engine == "mx" else (target.vector.lanes,)
     limit = MAX_CHOICES
     while True:
-        choices = [
-            tile_choices(dim.size, tuple(set(units)), limit) if dim.tileable else [dim.size] for dim in problem.dims
-        ]
+        choices = [_choices(problem, index, target, tuple(set(units)), limit) for index in range(len(problem.dims))]
         if prod(len(c) for c in choices) <= most or limit <= 3:
             break
         limit -= 1
@@ -48,6 +46,29 @@ def tile_grid(problem: Problem, target: Target, most: int = 20_000) -> Ints:
         np.stack([axis.ravel() for axis in np.meshgrid(*choices, indexing="ij")]) if choices else np.ones((0, 1), int)
     )
     return grid[:, contiguous(problem, grid)].astype(np.int64)
+
+
+def _choices(problem: Problem, index: int, target: Target, units: tuple[int, ...], limit: int) -> list[int]:
+    dim = problem.dims[index]
+    if not dim.tileable:
+        return [dim.size]
+    granule = _granule(problem, index, target)
+    found = tile_choices(dim.size, (*units, granule), limit)
+    return [tile for tile in found if tile % granule == 0 or tile in (1, dim.size)]
+
+
+def _granule(problem: Problem, index: int, target: Target) -> int:
+    """Elements that fill a line of an SRAM bank, for dims that run along the innermost axis of a tensor; else 1.
+
+    Splitting such a dim elsewhere makes vectors straddle lines (bank conflicts) and rows start inside DRAM bursts.
+    A tile of 1 stays a candidate for machines on which nothing else fits.
+    """
+    along = [
+        max(1, target.sram.bank_bytes // tensor.element_bytes)
+        for tensor in problem.tensors()
+        if tensor.access.exprs and any(d == index and abs(c) == 1 for d, c in tensor.access.exprs[-1].terms)
+    ]
+    return max(along, default=1)
 
 
 def contiguous(problem: Problem, tiles: Ints) -> npt.NDArray[np.bool_]:
