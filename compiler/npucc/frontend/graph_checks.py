@@ -135,9 +135,12 @@ def _schema_problems(proto: onnx.ModelProto, opsets: dict[str, int]) -> list[Npu
 
 
 def _is_checkable(node: NodeProto, domain: str, version: int) -> bool:
-    """Ops without a schema are reported as unsupported later; nodes with subgraphs need their outer names."""
+    """Ops without a schema are reported as unsupported later; nodes with subgraphs need their outer names; the checker
+    refuses deprecated ops, which exporters have written all the same (GroupNormalization of opset 18)."""
     has_graphs = any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute)
-    return not has_graphs and onnx.defs.has(node.op_type, version, domain)
+    if has_graphs or not onnx.defs.has(node.op_type, version, domain):
+        return False
+    return not onnx.defs.get_schema(node.op_type, version, domain).deprecated
 
 
 def node_reads(node: NodeProto) -> set[str]:

@@ -199,25 +199,26 @@ def _apply_matrix(node: ImportNode, x: SSAValue, axis: int, matrix: tuple[Array,
 
 
 def source_coordinates(axis: AxisResize, coordinates: str) -> Array:
-    """Input position of each output position (float)."""
-    out = np.arange(axis.output, dtype=np.float64)
+    """Input position of each output position; in f32 as in onnxruntime and the ONNX reference (ties depend on it)."""
+    out, scale = np.arange(axis.output, dtype=np.float32), np.float32(axis.scale)
     match coordinates:
         case "asymmetric":
-            return out / axis.scale
+            return out / scale
         case "half_pixel":
-            return (out + 0.5) / axis.scale - 0.5
+            return (out + np.float32(0.5)) / scale - np.float32(0.5)
         case "pytorch_half_pixel":
-            return (out + 0.5) / axis.scale - 0.5 if axis.output > 1 else np.zeros_like(out)
+            half = np.float32(0.5)
+            return (out + half) / scale - half if axis.output > 1 else np.zeros_like(out)
         case "half_pixel_symmetric":
             adjustment = axis.output / (axis.scale * axis.input)
             center = axis.input / 2
-            return center * (1 - adjustment) + (out + 0.5) / axis.scale - 0.5
+            return np.float32(center * (1 - adjustment)) + (out + np.float32(0.5)) / scale - np.float32(0.5)
         case "align_corners":
             # The resized length is input * scale, not rounded, as in the ONNX reference.
             steps = axis.input * axis.scale - 1
             return out * (axis.input - 1) / steps if axis.output > 1 else np.zeros_like(out)
         case "tf_half_pixel_for_nn":
-            return (out + 0.5) / axis.scale
+            return (out + np.float32(0.5)) / scale
         case "tf_crop_and_resize":
             last = axis.input - 1
             if axis.output == 1:
