@@ -12,7 +12,7 @@ from npucc.results import CycleResult, DramBytes, EngineResult, LayerCycles
 
 def cycle_result(program: Program, timing: TimingResult, target: Target) -> CycleResult:
     """Report of one timing run."""
-    limits = bounds(program, target)
+    limits = bounds(program, target, [times.executions for times in timing.instructions])
     return CycleResult(
         cycles=timing.cycles,
         bound_cycles=limits.cycles,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 
@@ -37,21 +38,29 @@ class Bounds:
         return max(self.mac_cycles, self.dram_cycles)
 
 
-def bounds(program: Program, target: Target) -> Bounds:
-    """Lower bounds of `program` on `target`; runs its sequencer once, no engine."""
+def bounds(program: Program, target: Target, executions: Sequence[int] | None = None) -> Bounds:
+    """Lower bounds of `program` on `target`.
+
+    `executions` says how often each instruction runs (a timing result knows); without it the sequencer is run
+    once, no engine. A register moves an operand inside the region that its descriptor's base lies in.
+    """
     statics = decode(program)
-    work = [_mac_work(static, target) for static in statics]
-    dram = [_dram_operands(static) for static in statics]
+    if executions is None:
+        counts = Counter(index for index, _, _ in dynamic_stream(program, statics))
+        executions = [counts[index] for index in range(len(statics))]
     bases = sorted((region.base, position) for position, region in enumerate(program.regions))
     starts = [base for base, _ in bases]
     moved: defaultdict[int, int] = defaultdict(int)
     macs, mac_cycles = 0, 0.0
-    for index, offsets, _ in dynamic_stream(program, statics):
-        macs += work[index][0]
-        mac_cycles += work[index][1]
-        for operand, view in dram[index]:
-            place = bisect_right(starts, view.byte_range(offsets[operand])[0]) - 1
-            moved[bases[place][1] if place >= 0 else -1] += footprint_of(view).bytes
+    for static, times in zip(statics, executions):
+        if not times:
+            continue
+        one_macs, one_cycles = _mac_work(static, target)
+        macs += times * one_macs
+        mac_cycles += times * one_cycles
+        for view in _dram_operands(static):
+            place = bisect_right(starts, view.byte_range()[0]) - 1
+            moved[bases[place][1] if place >= 0 else -1] += times * footprint_of(view).bytes
     compulsory = sum(
         min(region.size, moved[position])
         for position, region in enumerate(program.regions)
@@ -82,9 +91,5 @@ def _mac_work(static: StaticInstruction, target: Target) -> tuple[int, float]:
     return macs, macs / peak
 
 
-def _dram_operands(static: StaticInstruction) -> list[tuple[int, Descriptor]]:
-    return [
-        (number, view)
-        for number, view in enumerate(static.descriptors)
-        if view is not None and view.space is Space.DRAM
-    ]
+def _dram_operands(static: StaticInstruction) -> list[Descriptor]:
+    return [view for view in static.descriptors if view is not None and view.space is Space.DRAM]

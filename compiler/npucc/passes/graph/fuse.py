@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from npucc.dialects import graph
-from npucc.dialects.graph_ops.base import nodes_of, tensor_type, with_nodes
-from npucc.schedule.kernels import micro_ops
 from npuisa.kernel import MAX_MICRO_OPS, MAX_SOURCES
 from xdsl.context import Context
 from xdsl.dialects import func
@@ -15,6 +12,10 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
+
+from npucc.dialects import graph
+from npucc.dialects.graph_ops.base import nodes_of, tensor_type, with_nodes
+from npucc.schedule.kernels import micro_ops
 
 VIEWS = (graph.ReshapeOp, graph.ConcatOp, graph.ConstantOp)
 """Ops that stay outside groups: they are addresses, not work."""

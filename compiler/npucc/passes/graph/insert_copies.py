@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from npucc.dialects import graph
-from npucc.dialects.graph_ops.base import nodes_of, tensor_type, with_nodes
-from npucc.passes.graph.fuse import build_group
 from xdsl.context import Context
 from xdsl.dialects import func
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
+
+from npucc.dialects import graph
+from npucc.dialects.graph_ops.base import nodes_of, tensor_type, with_nodes
+from npucc.passes.graph.fuse import build_group
 
 
 @dataclass(frozen=True)

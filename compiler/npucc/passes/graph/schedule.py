@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xdsl.context import Context
+from xdsl.dialects import func
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.ir import Operation
+from xdsl.passes import ModulePass
+
 from npucc.context import target_of
 from npucc.dialects import graph
 from npucc.module_metadata import add_metadata
 from npucc.schedule.problem import Plan, Problem
 from npucc.schedule.residency import FunctionSchedule
 from npucc.schedule.storage import SPACE
-from xdsl.context import Context
-from xdsl.dialects import func
-from xdsl.dialects.builtin import ModuleOp, StringAttr
-from xdsl.ir import Operation
-from xdsl.passes import ModulePass
 
 
 @dataclass(frozen=True)
