@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from npuisa.errors import NpuError
 from npuisa.target import Target
 from npusim.functional import run_functional
 from xdsl.dialects.builtin import ModuleOp
@@ -41,6 +42,21 @@ class _Bisection:
     tolerance: Tolerance
     advance: Progress
     steps: list[BisectStep] = field(default_factory=list[BisectStep])
+
+    def crashed(self, step: Step, error: Exception) -> BisectStep:
+        """Record a pass that raised."""
+        text = f"{type(error).__name__}: {str(error)[:500]}"
+        found = BisectStep(
+            level=step.level.value,
+            after=step.name,
+            passed=False,
+            worst_output="",
+            sqnr_db=None,
+            max_abs_err=0.0,
+            error=text,
+        )
+        self.steps.append(found)
+        return found
 
     def check(self, level: str, after: str, outputs: Mapping[str, Array]) -> None:
         """Record one executed level; GuiltyPass when an output is wrong."""
@@ -108,7 +124,13 @@ def _run_all(compilation: Compilation, bisection: _Bisection, target: Target) ->
             bisection.check("tile", step.name, interpret_tile(module, bisection.inputs, constants))
 
     steps = pipeline(compilation.options)
-    compilation.run(steps, observe)
+    for step in steps:
+        try:
+            compilation.run([step], observe)
+        except (GuiltyPass, NpuError):
+            raise
+        except Exception as error:  # a pass that crashes or leaves IR that does not verify is what we look for
+            raise GuiltyPass(bisection.crashed(step, error)) from error
     program = compilation.emit()
     bisection.check("npu", steps[-1].name, run_functional(program, dict(bisection.inputs), target=target))
 

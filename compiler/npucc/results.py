@@ -30,6 +30,11 @@ class TensorResult(_Result):
     mismatches: int | None = Field(default=None, description="elements outside the tolerance")
     same_best_class: bool | None = Field(default=None, description="for class scores: the reference's best class wins")
     passed: bool | None = None
+    reference_mismatches: int | None = Field(
+        default=None,
+        description="elements in which onnxruntime itself is outside the tolerance of the last nodes computed in f64; "
+        "the other figures are then against that f64 reference",
+    )
 
 
 class EngineResult(_Result):
@@ -97,6 +102,7 @@ class ValidateResult(RunResult):
 
     passed: bool
     tolerance: str
+    samples: int = Field(default=1, description="how many inputs were compared; errors are those of the worst one")
     tensors: list[TensorResult] = Field(default_factory=list[TensorResult], description="with per_layer: every tensor")
     first_mismatch: str | None = Field(default=None, description="with per_layer: first ONNX tensor that differs")
 
@@ -147,6 +153,7 @@ class BisectStep(_Result):
     worst_output: str
     sqnr_db: float | None
     max_abs_err: float
+    error: str = Field(default="", description="what the pass raised, if it did not come to an end")
 
 
 class BisectResult(_Result):

@@ -82,6 +82,12 @@ def test_validate_per_layer_names_every_tensor(npucc: Run) -> None:
         assert any(line.split() and line.split()[0] == tensor for line in out.splitlines()), tensor
 
 
+def test_validate_dataset_compares_every_sample(npucc: Run, tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", image=np.random.default_rng(0).integers(0, 17, (5, 1, 1, 8, 8)).astype(np.float32))
+    code, out, _ = npucc("validate", "digits", "--dataset", "d.npz", "--precision", "f16")
+    assert code == 0 and "5 samples" in out
+
+
 def test_inputs_and_outputs_are_files_by_onnx_name(npucc: Run, tmp_path: Path) -> None:
     image = np.arange(2 * 64, dtype=np.float32).reshape(2, 1, 8, 8) % 17
     np.savez(tmp_path / "x.npz", image=image)

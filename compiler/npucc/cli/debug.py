@@ -65,7 +65,7 @@ def bisect(
         (
             step.after,
             step.level,
-            step.worst_output,
+            step.worst_output or step.error.splitlines()[0][:60],
             "exact" if step.sqnr_db is None and step.passed else f"{step.sqnr_db or 0.0:.1f}",
             f"{step.max_abs_err:.3g}",
             "ok" if step.passed else "WRONG",
