@@ -168,6 +168,14 @@ def test_relu_with_a_constant_keeps_nan_and_infinity(bench):
     np.testing.assert_array_equal(result, [0, 2, np.nan, np.inf, 0])
 
 
+def test_the_sign_of_a_zero_constant_counts(bench):
+    for constant in (0.0, -0.0, 0.0):
+        kernel = Kernel("zero", (), (MicroOp("const", F32, 0),), (constant,))
+        machine = bench(kernels=[kernel])
+        dst = machine.place((7,), np.float32)
+        assert np.signbit(machine.run(VMap(dst=dst, kernel=0), read=dst)).all() == (math.copysign(1, constant) < 0)
+
+
 def gelu_kernel() -> Kernel:
     """x * 0.5 * (1 + erf(x / sqrt 2)) after adding a bias and before adding a residual."""
     ops = (

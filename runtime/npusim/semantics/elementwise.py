@@ -83,14 +83,15 @@ class _Evaluator:
             if slot.constant is None:
                 arrays.append(self._scratch.take(slot.number, dims, slot.dtype))
             else:
-                arrays.append(_splat(slot.constant, slot.dtype, prod(dims)).reshape(dims))
+                raw = np.asarray(slot.constant, slot.dtype).tobytes()
+                arrays.append(_splat(raw, slot.dtype, prod(dims)).reshape(dims))
         self._extra[count] = arrays
         return arrays
 
 
 @lru_cache(maxsize=64)
-def _splat(value: float | int, dtype: Type, size: int) -> Array:
-    """A constant repeated `size` times."""
-    array = np.full(size, value, dtype)
+def _splat(raw: bytes, dtype: Type, size: int) -> Array:
+    """A constant repeated `size` times. Its bytes are the key of the cache: 0.0 and -0.0 are equal numbers."""
+    array = np.full(size, np.frombuffer(raw, dtype)[0], dtype)
     array.flags.writeable = False
     return array
