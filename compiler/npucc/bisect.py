@@ -10,7 +10,7 @@ from npuisa.target import Target
 from npusim.functional import run_functional
 from xdsl.dialects.builtin import ModuleOp
 
-from npucc.comparison import Tolerance, compare, default_tolerance, worst
+from npucc.comparison import Tolerance, default_tolerance, worst
 from npucc.constants import ConstantStore
 from npucc.driver import Compilation, start
 from npucc.frontend import ModelSource
@@ -22,6 +22,7 @@ from npucc.pipeline import Level, Step, pipeline
 from npucc.ports import graph_inputs
 from npucc.reference import run_reference
 from npucc.results import Array, BisectResult, BisectStep
+from npucc.validation import judge
 
 Progress = Callable[[], None]
 
@@ -37,6 +38,7 @@ class GuiltyPass(Exception):
 class _Bisection:
     """Runs the module after each pass and compares."""
 
+    model: ModelSource
     inputs: Mapping[str, Array]
     reference: Mapping[str, Array]
     tolerance: Tolerance
@@ -60,7 +62,10 @@ class _Bisection:
 
     def check(self, level: str, after: str, outputs: Mapping[str, Array]) -> None:
         """Record one executed level; GuiltyPass when an output is wrong."""
-        results = [compare(name, array, self.reference[name], self.tolerance) for name, array in outputs.items()]
+        results = [
+            judge(self.model, self.inputs, name, array, self.reference[name], self.tolerance)
+            for name, array in outputs.items()
+        ]
         poorest = worst(results)
         passed = all(result.passed for result in results)
         step = BisectStep(
@@ -98,7 +103,7 @@ def bisect(
     compilation = start(model, target, options, shapes)
     values = dict(inputs) if inputs is not None else seeded_inputs(graph_inputs(compilation.module), seed)
     tolerance = default_tolerance(compilation.metadata["precision"])
-    bisection = _Bisection(values, run_reference(model, values), tolerance, advance)
+    bisection = _Bisection(model, values, run_reference(model, values), tolerance, advance)
     guilty: BisectStep | None = None
     try:
         _run_all(compilation, bisection, target)

@@ -17,7 +17,6 @@ from time import process_time
 
 from npucc.cli.arguments import resolve_model
 from npucc.cli.console import table_lines
-from npucc.comparison import compare
 from npucc.driver import make_context, simulate, start
 from npucc.frontend import ModelSource
 from npucc.frontend.models import published_models
@@ -28,7 +27,7 @@ from npucc.options import Options
 from npucc.pipeline import Step, pipeline
 from npucc.reference import run_reference
 from npucc.text_passes import module_text
-from npucc.validation import chosen_tolerance, load_proto
+from npucc.validation import chosen_tolerance, judge, load_proto
 from npuisa.assembly import assemble_file
 from npuisa.disassembly import disassemble_to
 from npuisa.errors import NpuError
@@ -143,7 +142,7 @@ def _run(source: ModelSource, program: Program, target: Target, verdict: Verdict
     reference = run_reference(source, inputs)
     tolerance = chosen_tolerance(program, None, None)
     for name, array in result.outputs.items():
-        compared = compare(name, array, reference[name], tolerance)
+        compared = judge(source, inputs, name, array, reference[name], tolerance)
         if compared.passed is False:
             verdict.problems.append(
                 f"{name}: {compared.mismatches} mismatches, SQNR {compared.sqnr_db} dB ({tolerance})"

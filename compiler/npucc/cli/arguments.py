@@ -42,6 +42,7 @@ Inputs = Annotated[
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the random inputs.")]
 
 DEFAULT_TARGET = "edge-4t"
+FILE_SUFFIXES = (".onnx", ".npu", ".mlir")
 
 
 def load_target(name: str) -> Target:
@@ -90,7 +91,7 @@ class ModelFile:
 def resolve_model(name: str) -> ModelFile:
     """What MODEL names: a file, `digits` (ships with npucc), or a published model, which is fetched once."""
     path = Path(name)
-    if path.suffix or path.exists():
+    if path.suffix in FILE_SUFFIXES or len(path.parts) > 1 or path.exists():
         return ModelFile(path)
     if name == "digits":
         from importlib import resources
