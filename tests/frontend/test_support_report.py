@@ -98,8 +98,12 @@ def test_recursive_functions_end():
 
 
 def test_branches_with_a_known_condition(run):
-    then = helper.make_graph([helper.make_node("Neg", ["x"], ["p"])], "t", [], [helper.make_empty_tensor_value_info("p")])
-    other = helper.make_graph([helper.make_node("Det", ["x"], ["q"])], "e", [], [helper.make_empty_tensor_value_info("q")])
+    then = helper.make_graph(
+        [helper.make_node("Neg", ["x"], ["p"])], "t", [], [helper.make_empty_tensor_value_info("p")]
+    )
+    other = helper.make_graph(
+        [helper.make_node("Det", ["x"], ["q"])], "e", [], [helper.make_empty_tensor_value_info("q")]
+    )
     value = helper.make_tensor("v", TensorProto.BOOL, [], [True])
     nodes = [
         helper.make_node("Constant", [], ["cond"], value=value),

@@ -246,9 +246,7 @@ class GraphImport:
         self._import_nodes(body.nodes, view.label, inner, body.opsets)
         return self._results(body.outputs, inner)
 
-    def _import_nodes(
-        self, nodes: Sequence[NodeProto], label: str, scope: Scope, opsets: Mapping[str, int]
-    ) -> None:
+    def _import_nodes(self, nodes: Sequence[NodeProto], label: str, scope: Scope, opsets: Mapping[str, int]) -> None:
         """Nodes of a body, all with the provenance of the node that they belong to."""
         if self._depth >= MAX_CALL_DEPTH:
             raise Unsupported(f"functions nest at most {MAX_CALL_DEPTH} deep", "a deeper (or recursive) call")

@@ -71,9 +71,7 @@ def _readers(graph: onnx.GraphProto) -> dict[str, list[tuple[NodeProto, int]]]:
     return readers
 
 
-def _role(
-    readers: dict[str, list[tuple[NodeProto, int]]], producers: dict[str, str], name: str
-) -> tuple[str, float]:
+def _role(readers: dict[str, list[tuple[NodeProto, int]]], producers: dict[str, str], name: str) -> tuple[str, float]:
     """(role, gain) of a weight: by the first reader that computes with it.
 
     He's factor 2 makes up for a Relu before the product; without one the gain takes it back.

@@ -91,9 +91,7 @@ def windows(node: ImportNode, spatial: tuple[int, ...], kernel: list[int]) -> li
             found = f"axis {axis}: input {size}, padding {low} + {high}, window of {extent}"
             raise Malformed("the window fits into the padded input", found)
         needed = (output - 1) * strides[axis] + extent - size - low
-        result.append(
-            Window(size, output, kernel[axis], strides[axis], dilations[axis], low, max(needed, 0), high)
-        )
+        result.append(Window(size, output, kernel[axis], strides[axis], dilations[axis], low, max(needed, 0), high))
     return result
 
 

@@ -20,25 +20,25 @@ def conv(node: ImportNode) -> SSAValue:
     x, w, build = node.input(0), node.input(1), node.build
     shape, kernel = shape_of(x), shape_of(w)
     rank, groups = spatial_rank(node, shape), node.integer("group", 1)
-    _check_channels(kernel, rank, shape[1], groups)
+    check_channels(kernel, rank, shape[1], groups)
     axes = windows(node, shape[2:], list(kernel[2:]))
     if node.integers("kernel_shape") not in ([], list(kernel[2:])):
         raise Malformed("`kernel_shape` is the shape of the weights", f"{node.integers('kernel_shape')}, {kernel[2:]}")
     if rank == 1:
         w = build.reshape(w, (*kernel[:2], 1, kernel[2]))
-    geometry = _geometry(axes)
+    strides, dilations, pads = geometry(axes)
     image = to_channels_last(build, x)
     if groups > 1 and groups == shape[1] == kernel[0]:
         filters = build.transpose(w, (2, 3, 0, 1))
         filters = build.reshape(filters, shape_of(filters)[:3])
-        y = build.emit(graph.DepthwiseConvOp(image, filters, *geometry))
+        y = build.emit(graph.DepthwiseConvOp(image, filters, strides, dilations, pads))
     else:
-        y = build.emit(graph.ConvOp(image, build.transpose(w, (2, 3, 1, 0)), *geometry, groups))
+        y = build.emit(graph.ConvOp(image, build.transpose(w, (2, 3, 1, 0)), strides, dilations, pads, groups))
     bias = node.optional(2)
     return to_channels_first(build, y if bias is None else build.add(y, bias), rank)
 
 
-def _check_channels(kernel: tuple[int, ...], rank: int, channels: int, groups: int) -> None:
+def check_channels(kernel: tuple[int, ...], rank: int, channels: int, groups: int) -> None:
     """Weights [co, ci / groups, kernel] agree with `channels` = ci."""
     if len(kernel) != rank + 2:
         raise Malformed(f"the weights have rank {rank + 2}", f"shape {list(kernel)}")
@@ -50,7 +50,7 @@ def _check_channels(kernel: tuple[int, ...], rank: int, channels: int, groups: i
 Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]
 
 
-def _geometry(axes: list[Window]) -> Geometry:
+def geometry(axes: list[Window]) -> Geometry:
     """(strides, dilations, pads [top, left, bottom, right]); one axis is the width of an image of height 1."""
     x = axes[-1]
     if len(axes) == 1:

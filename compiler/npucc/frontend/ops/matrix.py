@@ -106,5 +106,3 @@ def _einsum_two(node: ImportNode, terms: tuple[str, str], values: tuple[SSAValue
     order = [*batch, *rows, *columns]
     y = build.reshape(y, [sizes[letter] for letter in order])
     return build.transpose(y, [order.index(letter) for letter in output])
-
-

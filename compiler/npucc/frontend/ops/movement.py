@@ -11,6 +11,7 @@ from xdsl.ir import SSAValue
 from npucc.dialects import graph
 from npucc.frontend.builder import GraphBuilder, Shape
 from npucc.frontend.node import ImportNode
+from npucc.frontend.ops.indexing import lookup
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
 from npucc.types import Array, element_of, numpy_dtype, shape_of
@@ -217,9 +218,7 @@ def _pad(node: ImportNode, pads: list[int], axes: list[int], value: float) -> SS
     return x
 
 
-def _pad_axis(
-    node: ImportNode, x: SSAValue, axis: int, before: int, after: int, mode: str, value: float
-) -> SSAValue:
+def _pad_axis(node: ImportNode, x: SSAValue, axis: int, before: int, after: int, mode: str, value: float) -> SSAValue:
     """Concatenate what the mode puts before and after."""
     build, size = node.build, shape_of(x)[axis]
     if not before and not after:
@@ -284,10 +283,12 @@ def _runs(indices: Sequence[int]) -> list[tuple[int, int, int]]:
 
 @onnx_op("Gather")
 def gather(node: ImportNode) -> SSAValue:
-    """Constant indices along one axis: slices and a concatenation."""
+    """Constant indices along one axis: slices and a concatenation; computed ones: a product with a one-hot matrix."""
     x, build = node.input(0), node.build
     axis = node.axis("axis", len(shape_of(x)), 0)
     size = shape_of(x)[axis]
+    if node.known(1) is None:
+        return lookup(node, x, node.input(1), axis)
     indices = _wrapped_indices(node, node.constant(1, "indices"), size)
     y = take(build, x, axis, [int(index) for index in indices.reshape(-1)])
     return build.reshape(y, (*shape_of(x)[:axis], *indices.shape, *shape_of(x)[axis + 1 :]))

@@ -129,5 +129,3 @@ def global_lp_pool(node: ImportNode) -> SSAValue:
     """(sum |x| ** p) ** (1 / p) over all spatial axes."""
     p, axes = node.integer("p", 2), _image_axes(node)
     return lp_root(node, node.build.reduce(lp_power(node, node.input(0), p), "sum", axes), p)
-
-
