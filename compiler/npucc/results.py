@@ -141,6 +141,7 @@ class CheckResult(_Result):
     model: str
     target: str
     supported: bool
+    exit_code: int = Field(description="of the command: 3 unsupported by the compiler, 4 by the target")
     nodes: list[NodeSupport]
 
 

@@ -182,6 +182,15 @@ def test_check_lists_every_node(npucc: Run) -> None:
     assert code == 0 and "10 on the NPU, 0 on the host, 0 unsupported" in out
 
 
+def test_check_knows_what_the_target_refuses(npucc: Run) -> None:
+    code, out, _ = npucc("check", "digits", "-t", "ethos-u65-512", "--json", "-")
+    result = json.loads(out)
+    assert code == ExitCode.DOES_NOT_FIT and not result["supported"]
+    refused = {node["name"]: node for node in result["nodes"] if node["where"] == "unsupported"}
+    assert refused.keys() == {"conv1", "conv2", "fc1", "fc2"}
+    assert all("f32" in node["found"] and node["remedy"] for node in refused.values())
+
+
 def test_target_verbs(npucc: Run, tmp_path: Path) -> None:
     assert "edge-4t" in npucc("target", "list")[1]
     assert "peak f16" in npucc("target", "show", "edge-4t")[1]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import typer
-from npuisa.errors import ExitCode
 
 from npucc.cli.arguments import (
     DEFAULT_TARGET,
     Dims,
     Model,
+    Precision,
     TargetName,
     input_shapes,
     load_target,
@@ -28,16 +28,15 @@ def register(app: typer.Typer) -> None:
 def check(
     model: Model,
     target: TargetName = DEFAULT_TARGET,
+    precision: Precision = "",
     dim: Dims = [],  # noqa: B006
 ) -> None:
-    """Table of nodes; exit code 3 when one is unsupported."""
-    from npucc.frontend import check_model
-    from npucc.results import CheckResult
+    """Table of nodes; exit code 3 or 4 when one is unsupported."""
+    from npucc.support import check_support
 
-    file, machine, options = resolve_model(model), load_target(target), make_options(2, "", dim)
-    nodes = check_model(file.path, machine, dims=options.dims, input_shapes=input_shapes(file, None, options))
-    supported = all(node.where != "unsupported" for node in nodes)
-    result = CheckResult(model=file.path.stem, target=machine.name, supported=supported, nodes=nodes)
+    file, options = resolve_model(model), make_options(2, precision, dim)
+    shapes = input_shapes(file, None, options)
+    result = check_support(file.path, file.path.stem, load_target(target), options, shapes)
     CONSOLE.result(result)
     rows = [(node.name, node.op, node.where) for node in result.nodes]
     CONSOLE.table(("node", "op", "runs on"), rows)
@@ -47,4 +46,4 @@ def check(
     counts = {place: sum(node.where == place for node in result.nodes) for place in ("npu", "host", "unsupported")}
     CONSOLE.text(f"{counts['npu']} on the NPU, {counts['host']} on the host, {counts['unsupported']} unsupported")
     if not result.supported:
-        raise typer.Exit(int(ExitCode.UNSUPPORTED))
+        raise typer.Exit(result.exit_code)
