@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -12,46 +12,67 @@ from npuisa.instructions import Engine, QSync
 from npuisa.program import Program
 from npuisa.target import Target
 
-from npusim.bandwidth import Demand, Share
+from npusim.bandwidth import Share
 from npusim.cost import Cost, Traffic
 from npusim.costs import instruction_cost
 from npusim.faults import place
 from npusim.sequence import Issued, StaticInstruction
 
+Causes = defaultdict[str, float]
+
 ALONE = Share(1.0, 1.0)
 """Share of an instruction that nobody slows down; compared by identity."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Work:
     """A static instruction, prepared for fast execution."""
 
     index: int
     cost: Cost
-    waits: tuple[int, ...]
+    needs: tuple[tuple[int, int], ...]
+    """Semaphores it takes, each once, with how much of it."""
     posts: tuple[int, ...]
     times: int
-    """How often each semaphore is taken and posted."""
+    """How often each semaphore is posted."""
     occupancy: float
-    demand: Demand
+    fill: float
+    latency: float
+    traffic: Traffic
+    dram: float
+    """DRAM bytes per cycle at full speed; `sram` likewise."""
+    sram: float
+    shares: bool
+    """Uses a memory that it may have to share."""
+    drains: bool
+    """Starts only when the engine's last result is complete, whatever it was."""
     streams: bool
     """Keeps the array streaming, so that a following stationary load is hidden."""
     transparent: bool
     """q.sync: neither starts nor ends a stream, and leaves a channel's direction alone."""
+    key: int
+    """Tells instructions apart in sums of at most one key per engine."""
+    causes: Causes
+    """Cycles booked so far, by cause."""
+    executions: int = 0
+    first_start: float = 0.0
+    last_done: float = 0.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class EngineState:
     """An engine: its queue of (work, issue, cycle from which the engine sees it) and what it runs."""
 
     label: str
+    number: int
+    """That of its `Engine`."""
     queue: deque[tuple[Work, Issued, float]]
     running: Work | None = None
     issued: Issued | None = None
     start: float = 0.0
     free_at: float = 0.0
     """End of the last occupancy."""
-    last: int = -1
+    last: Work | None = None
     """Instruction that left it last."""
     done_at: float = 0.0
     """Completion of the last result."""
@@ -64,8 +85,10 @@ class EngineState:
     lost_dram: float = 0.0
     lost_sram: float = 0.0
     blamed: str = ""
-    """Engine whose post ended, or will end, the present wait."""
+    """Cause that names the engine whose post ended, or will end, the present wait."""
     dram_rates: list[tuple[float, float]] = field(default_factory=list)
+    waiting: list[list[EngineState]] = field(default_factory=list)
+    """The lists of waiting engines (one per semaphore) that hold this one."""
     posting: deque[Work] = field(default_factory=deque)
     """Instructions that have left the engine and complete later, in order."""
 
@@ -86,21 +109,33 @@ def prepare_costs(program: Program, target: Target, statics: list[StaticInstruct
     return costs
 
 
-def prepare_work(static: StaticInstruction, cost: Cost) -> Work:
+def prepare_work(static: StaticInstruction, cost: Cost, instructions: int) -> Work:
+    """What the event loop asks of an instruction; the program has `instructions` of them."""
     occupancy = cost.occupancy
     moving = max(occupancy, 1e-9)
     dram = cost.dram_bytes / moving if cost.traffic in (Traffic.LOAD, Traffic.STORE, Traffic.DRAM) else 0.0
+    sram = cost.sram_bytes / moving
     sync = isinstance(static.instruction, QSync)
+    times = static.instruction.count if isinstance(static.instruction, QSync) else 1
+    waits = static.waits
     return Work(
         index=static.index,
         cost=cost,
-        waits=static.waits,
+        needs=tuple((semaphore, times * waits.count(semaphore)) for semaphore in dict.fromkeys(waits)),
         posts=static.posts,
-        times=static.instruction.count if isinstance(static.instruction, QSync) else 1,
+        times=times,
         occupancy=occupancy,
-        demand=Demand(dram, cost.sram_bytes / moving),
+        fill=cost.fill,
+        latency=cost.latency,
+        traffic=cost.traffic,
+        dram=dram,
+        sram=sram,
+        shares=bool(dram or sram),
+        drains=cost.traffic is Traffic.DRAM,
         streams=static.engine is Engine.MX and not sync,
         transparent=sync,
+        key=(static.index + 1) << (static.engine * instructions.bit_length()),
+        causes=defaultdict(float),
     )
 
 

@@ -19,7 +19,7 @@ Times are floats (bandwidth is fractional), reported as whole cycles; every engi
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from heapq import heappop, heappush
 
 from npuisa.errors import ExitCode, NpuError, error_code
@@ -27,19 +27,21 @@ from npuisa.instructions import QUEUED_ENGINES, Engine, SBr, SFence, SHalt
 from npuisa.program import Program
 from npuisa.target import Target
 
-from npusim.bandwidth import Share, share
+from npusim.bandwidth import Demand, Share, share
 from npusim.banks import sram_bytes_per_cycle
-from npusim.cost import Traffic
 from npusim.costs import BRANCH_TAKEN_CYCLES, ENGINE_LABELS
-from npusim.engine_state import ALONE, EngineState, StallLog, Work, prepare_costs, prepare_work
+from npusim.engine_state import ALONE, Causes, EngineState, StallLog, Work, prepare_costs, prepare_work
 from npusim.faults import place
 from npusim.sequence import Issued, decode, dynamic_stream
-from npusim.timing_report import Ledger, build_result
+from npusim.timing_report import build_result
 from npusim.timing_result import TimelineEntry, TimingResult
 
 DEADLOCK = error_code("NPU-E0422", ExitCode.BAD_INPUT, "Engines wait for semaphores that nobody will post")
 
 _READY, _FREE, _DONE = 0, 1, 2
+
+WAIT_CAUSES = tuple(f"wait_{ENGINE_LABELS[engine]}" for engine in Engine)
+"""By engine number: the cause of cycles in which others wait for it."""
 
 
 def simulate_timing(program: Program, target: Target, *, timeline: bool = False) -> TimingResult:
@@ -51,49 +53,55 @@ def simulate_timing(program: Program, target: Target, *, timeline: bool = False)
 
 
 class _Simulation:
-    """State of one run. Engines are addressed by the number of their `Engine`."""
+    """State of one run.
+
+    The methods between `_issue` and `_reshare` run for every executed instruction. They trade some calls for
+    speed: tests that usually fail stand in front of the call that they guard.
+    """
 
     def __init__(self, program: Program, target: Target, timeline: bool) -> None:
         self.program, self.target = program, target
         self.statics = decode(program)
         self.costs = prepare_costs(program, target, self.statics)
-        self.work = [prepare_work(static, cost) for static, cost in zip(self.statics, self.costs)]
-        self.engine_of = [int(static.engine) for static in self.statics]
+        self.work = [prepare_work(static, cost, len(self.costs)) for static, cost in zip(self.statics, self.costs)]
+        self.engines = [EngineState(ENGINE_LABELS[engine], int(engine), deque()) for engine in Engine]
+        self.engine_of = [
+            None if static.engine is Engine.SEQ else self.engines[static.engine] for static in self.statics
+        ]
         self.stream = dynamic_stream(program, self.statics)
-        self.engines = [EngineState(ENGINE_LABELS[engine], deque()) for engine in Engine]
+        self.depth = target.sequencer.queue_depth
         self.semaphores = list(program.semaphores)
-        self.waiters: list[list[int]] = [[] for _ in program.semaphores]
-        self.events: list[tuple[float, int, int, int, int]] = []
+        self.waiters: list[list[EngineState]] = [[] for _ in program.semaphores]
+        self.events: list[tuple[float, int, int, EngineState, int]] = []
         self.order = 0
         self.active: dict[int, Work] = {}
-        self.shares: dict[frozenset[int], dict[int, Share]] = {}
+        """Instructions that share memories, by engine number."""
+        self.active_key = 0
+        """Sum of the keys of the active instructions: another one for every set."""
+        self.shares: dict[int, list[tuple[EngineState, Share]]] = {}
         """What `share` gave for a set of instructions; loops meet the same sets over and over."""
         self.dram_asked = self.sram_asked = 0.0
         self.contended = False
+        slack = 1 + 1e-9
         self.dram_capacity = target.dram_bytes_per_cycle
         self.sram_capacity = float(sram_bytes_per_cycle(target))
+        self.dram_limit, self.sram_limit = self.dram_capacity * slack, self.sram_capacity * slack
         self.clock = 0.0
         """Cycle in which the sequencer can issue next."""
-        self.stalled: tuple[int, Issued] | None = None
+        self.stalled: EngineState | None = None
+        """The engine whose queue has no room for the instruction `held`."""
+        self.held: Issued | None = None
         self.stalls = StallLog()
         self.fenced = self.halted = False
-        self.ledger = Ledger(len(self.statics))
+        self.sequencer: Causes = defaultdict(float)
+        """Cycles in which the sequencer waited, by cause."""
         self.timeline: list[TimelineEntry] | None = [] if timeline else None
 
     def run(self) -> TimingResult:
         """Issue and process events until the program has halted and every engine is idle."""
-        events = self.events
         self._issue()
         while True:
-            while events:
-                now, _, kind, engine, version = heappop(events)
-                if kind == _DONE:
-                    state = self.engines[engine]
-                    self._post(state.posting.popleft(), state.label, now)
-                elif kind == _READY:
-                    self._try_start(engine, now)
-                elif version == self.engines[engine].version:
-                    self._free(engine, now)
+            self._process_events()
             if any(state.queue for state in self.engines):
                 raise self._deadlock()
             last = max(state.done_at for state in self.engines)
@@ -104,6 +112,18 @@ class _Simulation:
             self._issue()
         return self._result()
 
+    def _process_events(self) -> None:
+        events, try_start, free, post = self.events, self._try_start, self._free, self._post
+        while events:
+            now, _, kind, state, version = heappop(events)
+            if kind == _FREE:
+                if version == state.version:
+                    free(state, now)
+            elif kind == _DONE:
+                post(state.posting.popleft(), state, now)
+            else:
+                try_start(state, now)
+
     # --- sequencer ----------------------------------------------------------------------------------------
 
     def _issue(self) -> None:
@@ -111,18 +131,22 @@ class _Simulation:
 
         Runs ahead of the engines: room that a queue has now it also has later, since nobody else fills it.
         """
-        depth = self.target.sequencer.queue_depth
+        engine_of, work, depth = self.engine_of, self.work, self.depth
         for issued in self.stream:
-            self.ledger.executed += 1
-            engine = self.engine_of[issued[0]]
-            if engine == Engine.SEQ:
+            index = issued[0]
+            state = engine_of[index]
+            if state is None:
                 if self._scalar(issued):
                     return
-            elif len(self.engines[engine].queue) >= depth:
-                self.stalled = engine, issued
+                continue
+            queue = state.queue
+            if len(queue) >= depth:
+                self.stalled, self.held = state, issued
                 return
-            else:
-                self._push(engine, issued)
+            self.clock += 1.0
+            queue.append((work[index], issued, self.clock))
+            if state.running is None and len(queue) == 1:
+                self._at(max(self.clock, state.free_at), _READY, state)
         self.halted = self.fenced = True
 
     def _scalar(self, issued: Issued) -> bool:
@@ -133,232 +157,215 @@ class _Simulation:
         if isinstance(instruction, SBr) and taken:
             cycles += BRANCH_TAKEN_CYCLES
         self.clock += cycles
-        self.ledger.scalar(index, cycles)
+        work = self.work[index]
+        work.executions += 1
+        work.causes["compute"] += cycles
         self.halted = isinstance(instruction, SHalt)
         self.fenced = self.halted or isinstance(instruction, SFence)
         return self.fenced
 
-    def _push(self, engine: int, issued: Issued) -> None:
-        self.clock += 1.0
-        self.ledger.sequencer["compute"] += 1.0
-        state = self.engines[engine]
-        state.queue.append((self.work[issued[0]], issued, self.clock))
-        if len(state.queue) == 1 and state.running is None:
-            self._at(max(self.clock, state.free_at), _READY, engine)
-
-    def _unstall(self, engine: int, now: float) -> None:
-        """The queue that stalls the sequencer has room from cycle `now` on."""
-        if self.stalled is None or self.stalled[0] != engine:
-            return
-        _, issued = self.stalled
+    def _unstall(self, now: float) -> None:
+        """The queue that stalls the sequencer has room from cycle `now` on. Its engine is at work."""
+        state, issued = self.stalled, self.held
+        assert state is not None and issued is not None
         self.stalled = None
         self._stall("queue_full", now)
-        self._push(engine, issued)
+        self.clock += 1.0
+        state.queue.append((self.work[issued[0]], issued, self.clock))
         self._issue()
 
     def _stall(self, cause: str, until: float) -> None:
         """The sequencer issues nothing before cycle `until`."""
         if until > self.clock:
             self.stalls.add(cause, self.clock, until)
-            self.ledger.sequencer[cause] += until - self.clock
+            self.sequencer[cause] += until - self.clock
             self.clock = until
 
     # --- engines ------------------------------------------------------------------------------------------
 
-    def _at(self, time: float, kind: int, engine: int, version: int = 0) -> None:
+    def _at(self, time: float, kind: int, state: EngineState, version: int = 0) -> None:
         self.order += 1
-        heappush(self.events, (time, self.order, kind, engine, version))
+        heappush(self.events, (time, self.order, kind, state, version))
 
-    def _try_start(self, engine: int, now: float) -> bool:
+    def _try_start(self, state: EngineState, now: float) -> None:
         """Start the head of the queue if it may start in cycle `now`; arrange for another try otherwise."""
-        state = self.engines[engine]
         if state.running is not None or not state.queue:
-            return False
+            return
         work, issued, visible = state.queue[0]
-        earliest = max(visible, state.free_at)
-        if (not work.transparent and work.cost.traffic is not state.traffic) or work.cost.traffic is Traffic.DRAM:
-            earliest = max(earliest, state.done_at)
+        earliest = visible if visible > state.free_at else state.free_at
+        if earliest < state.done_at and (
+            work.drains or (work.traffic is not state.traffic and not work.transparent)
+        ):
+            earliest = state.done_at
         if earliest > now:
-            self._at(earliest, _READY, engine)
-            return False
-        semaphores, times = self.semaphores, work.times
-        for semaphore in work.waits:
-            if semaphores[semaphore] < times * work.waits.count(semaphore):
-                if engine not in self.waiters[semaphore]:
-                    self.waiters[semaphore].append(engine)
-                return False
-        for semaphore in work.waits:
-            semaphores[semaphore] -= times
-            if engine in self.waiters[semaphore]:
-                self.waiters[semaphore].remove(engine)
-        self._start(engine, work, issued, visible, now)
-        return True
-
-    def _start(self, engine: int, work: Work, issued: Issued, visible: float, now: float) -> None:
-        state = self.engines[engine]
-        self._book_gap(engine, work, visible, now)
+            self._at(earliest, _READY, state)
+            return
+        if work.needs and not self._take(work, state):
+            return
+        if now > state.free_at:
+            self._book_gap(state, work, visible, now)
         state.queue.popleft()
-        fill = work.cost.fill if now > state.stream_until else 0.0
         state.running, state.issued, state.start, state.since = work, issued, now, now
-        state.remaining = work.occupancy + fill
-        state.lost_dram = state.lost_sram = 0.0
-        state.share = ALONE
-        state.dram_rates = [(now, work.demand.dram)] if work.demand.dram else []
-        if fill:
-            self.ledger.book(work.index, "fill_drain", fill)
-        if work.demand.dram or work.demand.sram:
-            self._activate(engine, work, now)
+        remaining = work.occupancy
+        if work.fill and now > state.stream_until:
+            remaining += work.fill
+            work.causes["fill_drain"] += work.fill
+        state.remaining, state.share = remaining, ALONE
+        if work.shares:
+            self._activate(state, work, now)
         if state.share is ALONE:
             state.version += 1
-            self._at(now + state.remaining, _FREE, engine, state.version)
-        self._unstall(engine, now)
+            self.order += 1
+            heappush(self.events, (now + remaining, self.order, _FREE, state, state.version))
+        if self.stalled is state:
+            self._unstall(now)
 
-    def _book_gap(self, engine: int, work: Work, visible: float, now: float) -> None:
+    def _take(self, work: Work, state: EngineState) -> bool:
+        """Take all semaphores that `work` needs, or none of them and wait for the first that lacks."""
+        semaphores = self.semaphores
+        for semaphore, need in work.needs:
+            if semaphores[semaphore] < need:
+                waiters = self.waiters[semaphore]
+                if state not in waiters:
+                    waiters.append(state)
+                    state.waiting.append(waiters)
+                return False
+        for semaphore, need in work.needs:
+            semaphores[semaphore] -= need
+        if state.waiting:
+            for waiters in state.waiting:
+                waiters.remove(state)
+            state.waiting.clear()
+        return True
+
+    def _book_gap(self, state: EngineState, work: Work, visible: float, now: float) -> None:
         """Book the cycles between the instruction before and `now`: its tail, late issue, waiting."""
-        state = self.engines[engine]
-        gap = now - state.free_at
-        if gap <= 0:
-            return
-        tail = min(max(state.done_at - state.free_at, 0.0), gap)
-        begin = state.free_at + tail
+        begin = state.free_at
+        if state.done_at > begin:
+            tail = min(state.done_at - begin, now - begin)
+            begin += tail
+            _book_tail(state, tail)
         late = min(max(visible - begin, 0.0), now - begin)
-        waited = now - begin - late
-        if tail:
-            self._book_tail(state, tail)
         if late:
-            self._book_late(work.index, begin, begin + late)
-        if waited:
-            self.ledger.book(work.index, f"wait_{state.blamed}", waited)
+            self._book_late(work, begin, begin + late)
+        if waited := now - begin - late:
+            work.causes[state.blamed] += waited
 
-    def _book_tail(self, state: EngineState, cycles: float) -> None:
-        """The engine had nothing to do but complete its last result."""
-        self.ledger.book(state.last, "fill_drain" if state.label == "mx" else "dram_latency", cycles)
-
-    def _book_late(self, index: int, begin: float, end: float) -> None:
+    def _book_late(self, work: Work, begin: float, end: float) -> None:
         """The engine's queue was empty: because the sequencer was stalled itself, or had not come so far."""
         issuing = end - begin
         for cause, cycles in self.stalls.within(begin, end):
-            self.ledger.book(index, cause, cycles)
+            work.causes[cause] += cycles
             issuing -= cycles
-        self.ledger.book(index, "issue", issuing)
+        work.causes["issue"] += issuing
 
-    def _free(self, engine: int, now: float) -> None:
+    def _free(self, state: EngineState, now: float) -> None:
         """The running instruction leaves the engine; its result completes after its latency."""
-        state = self.engines[engine]
-        work, issued = state.running, state.issued
-        assert work is not None and issued is not None
-        if work.demand.dram or work.demand.sram:
-            self._settle(state, now)
-            self._deactivate(engine, now)
-        done = max(now + work.cost.latency, state.done_at)
+        work = state.running
+        assert work is not None
+        if work.shares:
+            self._deactivate(state, work, now)
+        done = now + work.latency
+        if done < state.done_at:
+            done = state.done_at
         state.running = None
-        if work.streams or (work.transparent and state.start <= state.stream_until):
-            state.stream_until = now
-        state.free_at, state.done_at = now, done
-        if not work.transparent:
-            state.traffic = work.cost.traffic
-        ledger = self.ledger
-        ledger.finish(work.index, state.start, done)
-        state.last = work.index
-        if state.lost_dram or state.lost_sram:
-            ledger.book(work.index, "dram_bandwidth", state.lost_dram)
-            ledger.book(work.index, "sram_bandwidth", state.lost_sram)
+        state.free_at, state.done_at, state.last = now, done, work
+        if work.transparent:
+            if state.start <= state.stream_until:
+                state.stream_until = now
+        else:
+            state.traffic = work.traffic
+            if work.streams:
+                state.stream_until = now
+        if not work.executions:
+            work.first_start = state.start
+        work.executions += 1
+        work.last_done = done
         if self.timeline is not None:
-            entry = TimelineEntry(
-                work.index,
-                Engine(engine),
-                state.start,
-                now,
-                done,
-                issued.offsets,
-                issued.accumulate,
-                work.cost.dram_read,
-                work.cost.dram_written,
-                tuple(state.dram_rates),
-            )
-            self.timeline.append(entry)
+            self.timeline.append(_timeline_entry(state, work))
         if work.posts:
             if done > now:
-                self._at(done, _DONE, engine)
+                self._at(done, _DONE, state)
                 state.posting.append(work)
             else:
-                self._post(work, state.label, now)
-        self._try_start(engine, now)
+                self._post(work, state, now)
+        if state.queue:
+            self._try_start(state, now)
 
-    def _post(self, work: Work, label: str, now: float) -> None:
+    def _post(self, work: Work, poster: EngineState, now: float) -> None:
+        semaphores, waiters = self.semaphores, self.waiters
         for semaphore in work.posts:
-            self.semaphores[semaphore] += work.times
+            semaphores[semaphore] += work.times
         for semaphore in work.posts:
-            for engine in tuple(self.waiters[semaphore]):
-                self.engines[engine].blamed = label
-                self._try_start(engine, now)
+            if waiters[semaphore]:
+                for state in tuple(waiters[semaphore]):
+                    state.blamed = WAIT_CAUSES[poster.number]
+                    self._try_start(state, now)
 
     # --- shared bandwidth ---------------------------------------------------------------------------------
 
-    def _activate(self, engine: int, work: Work, now: float) -> None:
-        self.active[engine] = work
-        self.dram_asked += work.demand.dram
-        self.sram_asked += work.demand.sram
-        self._reshare(now)
-
-    def _deactivate(self, engine: int, now: float) -> None:
-        demand = self.active.pop(engine).demand
-        if self.active:
-            self.dram_asked -= demand.dram
-            self.sram_asked -= demand.sram
+    def _activate(self, state: EngineState, work: Work, now: float) -> None:
+        state.lost_dram = state.lost_sram = 0.0
+        state.dram_rates = [(now, work.dram)] if work.dram else []
+        self.active[state.number] = work
+        self.active_key += work.key
+        dram = self.dram_asked = self.dram_asked + work.dram
+        sram = self.sram_asked = self.sram_asked + work.sram
+        if self.contended or dram > self.dram_limit or sram > self.sram_limit:
             self._reshare(now)
-        else:
+
+    def _deactivate(self, state: EngineState, work: Work, now: float) -> None:
+        if state.share is not ALONE:
+            _settle(state, now)
+            if state.lost_dram or state.lost_sram:
+                work.causes["dram_bandwidth"] += state.lost_dram
+                work.causes["sram_bandwidth"] += state.lost_sram
+        active = self.active
+        del active[state.number]
+        self.active_key -= work.key
+        if not active:
             self.dram_asked = self.sram_asked = 0.0
             self.contended = False
+            return
+        dram = self.dram_asked = self.dram_asked - work.dram
+        sram = self.sram_asked = self.sram_asked - work.sram
+        if self.contended or dram > self.dram_limit or sram > self.sram_limit:
+            self._reshare(now)
 
     def _reshare(self, now: float) -> None:
         """New speeds for all active instructions, where the demand exceeds, or exceeded, what there is."""
-        slack = 1 + 1e-9
-        contended = self.dram_asked > self.dram_capacity * slack or self.sram_asked > self.sram_capacity * slack
-        if not contended and not self.contended:
-            return
-        self.contended = contended
-        for engine, new in self._shares().items():
-            state = self.engines[engine]
+        self.contended = self.dram_asked > self.dram_limit or self.sram_asked > self.sram_limit
+        shares = self.shares.get(self.active_key)
+        if shares is None:
+            shares = self.shares[self.active_key] = self._share_of_all()
+        for state, new in shares:
             if (new is state.share or new == state.share) and state.since != state.start:
                 continue
-            self._settle(state, now)
+            if now > state.since:
+                _settle(state, now)
             state.share = new
             if state.dram_rates:
-                state.dram_rates.append((now, new.speed * self.active[engine].demand.dram))
+                state.dram_rates.append((now, new.speed * self.active[state.number].dram))
             state.version += 1
-            self._at(now + state.remaining / new.speed, _FREE, engine, state.version)
+            self._at(now + state.remaining / new.speed, _FREE, state, state.version)
 
-    def _shares(self) -> dict[int, Share]:
-        key = frozenset(work.index for work in self.active.values())
-        found = self.shares.get(key)
-        if found is None:
-            demands = {engine: work.demand for engine, work in self.active.items()}
-            found = self.shares[key] = share(demands, self.dram_capacity, self.sram_capacity)
-        return found
-
-    @staticmethod
-    def _settle(state: EngineState, now: float) -> None:
-        """Bring the progress of the running instruction up to `now`."""
-        elapsed = now - state.since
-        if elapsed > 0:
-            state.remaining = max(state.remaining - elapsed * state.share.speed, 0.0)
-            state.lost_dram += elapsed * (1.0 - state.share.dram_speed)
-            state.lost_sram += elapsed * (state.share.dram_speed - state.share.speed)
-            state.since = now
+    def _share_of_all(self) -> list[tuple[EngineState, Share]]:
+        demands = {number: Demand(work.dram, work.sram) for number, work in self.active.items()}
+        shares = share(demands, self.dram_capacity, self.sram_capacity)
+        return [(self.engines[number], new) for number, new in shares.items()]
 
     # --- result -------------------------------------------------------------------------------------------
 
     def _result(self) -> TimingResult:
-        total = self.clock
+        total, idle = self.clock, dict[str, float]()
         for engine in QUEUED_ENGINES:
             state = self.engines[engine]
             tail = max(state.done_at - state.free_at, 0.0)
             if tail:
-                self._book_tail(state, tail)
-            self.ledger.idle[state.label] += total - state.done_at
+                _book_tail(state, tail)
+            idle[state.label] = total - state.done_at
         return build_result(
-            self.program, self.target, self.statics, self.costs, self.ledger, total, self.timeline or ()
+            self.program, self.target, self.statics, self.work, self.sequencer, idle, total, self.timeline or ()
         )
 
     def _deadlock(self) -> NpuError:
@@ -369,10 +376,43 @@ class _Simulation:
                 work = state.queue[0][0]
                 missing = [
                     names[semaphore] if semaphore < len(names) else str(semaphore)
-                    for semaphore in work.waits
-                    if self.semaphores[semaphore] < work.times
+                    for semaphore, need in work.needs
+                    if self.semaphores[semaphore] < need
                 ]
                 where = place(self.program, work.index)
                 problems.append(NpuError(DEADLOCK, f"{state.label} waits", where, f"semaphore {', '.join(missing)}"))
         remedy = "every wait needs a post before it in program order and a consumer of its own"
         return NpuError(DEADLOCK, "the engines wait for each other", remedy=remedy, problems=problems)
+
+
+def _settle(state: EngineState, now: float) -> None:
+    """Bring the progress of the running instruction up to `now`, which lies not before the last time."""
+    elapsed, speeds = now - state.since, state.share
+    if elapsed > 0:
+        state.remaining = max(state.remaining - elapsed * speeds.speed, 0.0)
+        state.lost_dram += elapsed * (1.0 - speeds.dram_speed)
+        state.lost_sram += elapsed * (speeds.dram_speed - speeds.speed)
+        state.since = now
+
+
+def _book_tail(state: EngineState, cycles: float) -> None:
+    """The engine had nothing to do but complete its last result."""
+    assert state.last is not None
+    state.last.causes["fill_drain" if state.label == "mx" else "dram_latency"] += cycles
+
+
+def _timeline_entry(state: EngineState, work: Work) -> TimelineEntry:
+    """The execution that just ended on `state`."""
+    assert state.issued is not None
+    return TimelineEntry(
+        work.index,
+        Engine(state.number),
+        state.start,
+        state.free_at,
+        state.done_at,
+        state.issued.offsets,
+        state.issued.accumulate,
+        work.cost.dram_read,
+        work.cost.dram_written,
+        tuple(state.dram_rates) if work.dram else (),
+    )
