@@ -55,7 +55,7 @@ def validate(
     reference = run_reference(source, values)
     tolerance = chosen_tolerance(program, rtol, atol)
     compared = [
-        _judge(source, values, name, array, reference[name], tolerance) for name, array in result.outputs.items()
+        judge(source, values, name, array, reference[name], tolerance) for name, array in result.outputs.items()
     ]
     outputs, tensors = _split(model, compared) if per_layer else (compared, [])
     failed = [tensor.name for tensor in compared if tensor.passed is False]
@@ -70,7 +70,7 @@ def validate(
     )
 
 
-def _judge(
+def judge(
     source: ModelSource, inputs: Mapping[str, Array], name: str, actual: Array, reference: Array, tolerance: Tolerance
 ) -> TensorResult:
     """Compare with onnxruntime; where they differ and onnxruntime is itself inexact (see `arbitration`), with f64."""
