@@ -92,6 +92,18 @@ class EngineState:
     posting: deque[Work] = field(default_factory=deque)
     """Instructions that have left the engine and complete later, in order."""
 
+    def settle(self, now: float) -> float:
+        """Bring the progress of the running instruction up to `now`; the cycles that it still needs alone."""
+        elapsed, share = now - self.since, self.share
+        if elapsed > 0.0:
+            remaining = self.remaining - elapsed * share.speed
+            self.remaining = remaining if remaining > 0.0 else 0.0
+            self.since = now
+            if share is not ALONE:
+                self.lost_dram += elapsed * (1.0 - share.dram_speed)
+                self.lost_sram += elapsed * (share.dram_speed - share.speed)
+        return self.remaining
+
 
 def prepare_costs(program: Program, target: Target, statics: list[StaticInstruction]) -> list[Cost]:
     """Cost of every instruction of the program; NpuError lists all that the target cannot execute."""

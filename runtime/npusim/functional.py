@@ -23,7 +23,7 @@ from npusim.memory import Memory
 from npusim.semantics import SEMANTICS, Context
 from npusim.sequence import DEFAULT_STEP_LIMIT, Issued, StaticInstruction, decode, dynamic_stream
 from npusim.staging import Staging
-from npusim.views import OperandBinder
+from npusim.views import Array, OperandBinder
 
 Tensors = dict[str, npt.NDArray[np.generic]]
 Progress = Callable[[int], None]
@@ -60,6 +60,8 @@ class _Step:
 
     static: StaticInstruction
     binder: OperandBinder
+    known: dict[tuple[int, ...], tuple[Array, ...]]
+    """The binder's: looking into it first saves a call."""
     run: Callable[..., None]
     waits: tuple[tuple[int, int], ...]
     posts: tuple[tuple[int, int], ...]
@@ -83,9 +85,11 @@ class FunctionalSimulator:
             return None
         prepared = SEMANTICS[type(static.instruction)](static, context)
         count = static.instruction.count if isinstance(static.instruction, QSync) else 1
+        binder = OperandBinder(self.program, self.memory, static, prepared.views)
         return _Step(
             static,
-            OperandBinder(self.program, self.memory, static, prepared.views),
+            binder,
+            binder.known,
             prepared.run,
             tuple((semaphore, count) for semaphore in static.waits),
             tuple((semaphore, count) for semaphore in static.posts),
@@ -129,22 +133,22 @@ class FunctionalSimulator:
         semaphores = (self.program.semaphores + [0] * SEMAPHORES)[:SEMAPHORES]
         steps, staging = self._steps, self._staging
         stream = dynamic_stream(self.program, self._statics, step_limit=self._step_limit)
-        for executed, issued in enumerate(stream, 1):
-            step = steps[issued.pc]
+        for executed, (pc, offsets, accumulate) in enumerate(stream, 1):
+            step = steps[pc]
             if step is not None:
                 for semaphore, count in step.waits:
                     semaphores[semaphore] -= count
                     if semaphores[semaphore] < 0:
                         raise self._blocked(step, semaphore, semaphores[semaphore] + count)
-                step.run(issued.accumulate, *step.binder.arrays(issued.offsets))
-                if step.writes is not None:
+                step.run(accumulate, *(step.known.get(offsets) or step.binder.arrays(offsets)))
+                if step.writes is not None and staging.holding:
                     operand, low, high = step.writes
-                    offset = issued.offsets[operand]
+                    offset = offsets[operand]
                     staging.written(low + offset, high + offset)
                 for semaphore, count in step.posts:
                     semaphores[semaphore] += count
-            if issued.pc in taps:
-                taps[issued.pc](issued, self.memory)
+            if pc in taps:
+                taps[pc](Issued(pc, offsets, accumulate), self.memory)
             if progress is not None and executed % PROGRESS_INTERVAL == 0:
                 progress(executed)
 

@@ -30,6 +30,8 @@ class _Copy:
     low: int
     high: int
     buffer: Bytes
+    array: Array
+    """The copy: in `buffer`."""
 
 
 class Staging:
@@ -44,6 +46,11 @@ class Staging:
         """Least recently used first."""
         self._spare: list[Bytes] = []
 
+    @property
+    def holding(self) -> bool:
+        """Whether there are copies at all, so that writes matter."""
+        return bool(self._copies)
+
     def take(self, owner: object, source: Array, dims: tuple[int, ...], dtype: Type) -> tuple[Array, bool]:
         """An array for `owner`'s copy of `source`, and whether it already holds it.
 
@@ -53,7 +60,7 @@ class Staging:
             if copy.owner is owner and copy.source is source:
                 if position + 1 < len(self._copies):
                     self._copies.append(self._copies.pop(position))
-                return np.ndarray(dims, dtype, copy.buffer), True
+                return copy.array, True
         if len(self._copies) >= SLOTS:
             self._spare.append(self._copies.pop(0).buffer)
         return self._new(owner, source, dims, dtype), False
@@ -66,8 +73,9 @@ class Staging:
         if buffer.size < size:
             buffer = aligned_bytes(size)
         low, high = address_range(source)
-        self._copies.append(_Copy(owner, source, low, high, buffer))
-        return np.ndarray(dims, dtype, buffer)
+        array = np.ndarray(dims, dtype, buffer)
+        self._copies.append(_Copy(owner, source, low, high, buffer, array))
+        return array
 
     def written(self, low: int, high: int) -> None:
         """The bytes at the machine addresses `low` to `high` (exclusive) have changed."""

@@ -78,7 +78,8 @@ class _Simulation:
         """Instructions that share memories, by engine number."""
         self.active_key = 0
         """Sum of the keys of the active instructions: another one for every set."""
-        self.shares: dict[int, list[tuple[EngineState, Share]]] = {}
+        self.known_shares: dict[Share, Share] = {}
+        self.shares: dict[int, list[tuple[EngineState, Share, float]]] = {}
         """What `share` gave for a set of instructions; loops meet the same sets over and over."""
         self.dram_asked = self.sram_asked = 0.0
         self.contended = False
@@ -193,9 +194,7 @@ class _Simulation:
             return
         work, issued, visible = state.queue[0]
         earliest = visible if visible > state.free_at else state.free_at
-        if earliest < state.done_at and (
-            work.drains or (work.traffic is not state.traffic and not work.transparent)
-        ):
+        if earliest < state.done_at and (work.drains or (work.traffic is not state.traffic and not work.transparent)):
             earliest = state.done_at
         if earliest > now:
             self._at(earliest, _READY, state)
@@ -316,7 +315,7 @@ class _Simulation:
 
     def _deactivate(self, state: EngineState, work: Work, now: float) -> None:
         if state.share is not ALONE:
-            _settle(state, now)
+            state.settle(now)
             if state.lost_dram or state.lost_sram:
                 work.causes["dram_bandwidth"] += state.lost_dram
                 work.causes["sram_bandwidth"] += state.lost_sram
@@ -338,21 +337,27 @@ class _Simulation:
         shares = self.shares.get(self.active_key)
         if shares is None:
             shares = self.shares[self.active_key] = self._share_of_all()
-        for state, new in shares:
-            if (new is state.share or new == state.share) and state.since != state.start:
+        events, order = self.events, self.order
+        for state, new, dram_rate in shares:
+            if new is state.share and state.since != state.start:
                 continue
-            if now > state.since:
-                _settle(state, now)
+            remaining = state.settle(now)
             state.share = new
-            if state.dram_rates:
-                state.dram_rates.append((now, new.speed * self.active[state.number].dram))
+            if dram_rate:
+                state.dram_rates.append((now, dram_rate))
             state.version += 1
-            self._at(now + state.remaining / new.speed, _FREE, state, state.version)
+            order += 1
+            heappush(events, (now + remaining / new.speed, order, _FREE, state, state.version))
+        self.order = order
 
-    def _share_of_all(self) -> list[tuple[EngineState, Share]]:
+    def _share_of_all(self) -> list[tuple[EngineState, Share, float]]:
+        """Engine, share and DRAM bytes per cycle of every active instruction; equal shares are one object."""
         demands = {number: Demand(work.dram, work.sram) for number, work in self.active.items()}
         shares = share(demands, self.dram_capacity, self.sram_capacity)
-        return [(self.engines[number], new) for number, new in shares.items()]
+        return [
+            (self.engines[number], self.known_shares.setdefault(new, new), new.speed * demands[number].dram)
+            for number, new in shares.items()
+        ]
 
     # --- result -------------------------------------------------------------------------------------------
 
@@ -383,16 +388,6 @@ class _Simulation:
                 problems.append(NpuError(DEADLOCK, f"{state.label} waits", where, f"semaphore {', '.join(missing)}"))
         remedy = "every wait needs a post before it in program order and a consumer of its own"
         return NpuError(DEADLOCK, "the engines wait for each other", remedy=remedy, problems=problems)
-
-
-def _settle(state: EngineState, now: float) -> None:
-    """Bring the progress of the running instruction up to `now`, which lies not before the last time."""
-    elapsed, speeds = now - state.since, state.share
-    if elapsed > 0:
-        state.remaining = max(state.remaining - elapsed * speeds.speed, 0.0)
-        state.lost_dram += elapsed * (1.0 - speeds.dram_speed)
-        state.lost_sram += elapsed * (speeds.dram_speed - speeds.speed)
-        state.since = now
 
 
 def _book_tail(state: EngineState, cycles: float) -> None:

@@ -6,7 +6,7 @@ static instruction; an issue then only adds a byte offset (`OperandBinder`), at 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -49,22 +49,22 @@ class View:
 
     def as_type(self, dtype: Type) -> View:
         """The same bytes seen as another type of the same width."""
-        return replace(self, dtype=dtype)
+        return View(self.operand, dtype, self.base, self.dims, self.strides)
 
     def sliced(self, axis: int, start: int, count: int, step: int = 1) -> View:
         """`count` elements of `axis` from `start`, `step` apart."""
         strides = _with(self.strides, axis, self.strides[axis] * step)
         base = self.base + self.strides[axis] * start
-        return replace(self, base=base, dims=_with(self.dims, axis, count), strides=strides)
+        return View(self.operand, self.dtype, base, _with(self.dims, axis, count), strides)
 
     def arranged(self, dims: tuple[int, ...], strides: tuple[int, ...]) -> View:
         """The same start with other axes (the caller answers for staying inside the operand)."""
-        return replace(self, dims=dims, strides=strides)
+        return View(self.operand, self.dtype, self.base, dims, strides)
 
     def narrowed(self) -> View:
         """Axes of stride 0 become axes of size 1, which NumPy broadcasts without touching them again."""
         dims = tuple(1 if stride == 0 else dim for dim, stride in zip(self.dims, self.strides))
-        return replace(self, dims=dims)
+        return View(self.operand, self.dtype, self.base, dims, self.strides)
 
     def merged(self, first: int, last: int) -> View | None:
         """Axes `first` to `last` (inclusive) as one axis, or None where the strides do not allow it."""
@@ -79,7 +79,7 @@ class View:
                 return None
             dim *= size
         dims = (*self.dims[:first], dim, *self.dims[last + 1 :])
-        return replace(self, dims=dims, strides=(*self.strides[:first], stride, *self.strides[last + 1 :]))
+        return self.arranged(dims, (*self.strides[:first], stride, *self.strides[last + 1 :]))
 
 
 def _with(values: tuple[int, ...], axis: int, value: int) -> tuple[int, ...]:
@@ -140,15 +140,16 @@ class OperandBinder:
         self._program, self._memory, self._static = program, memory, static
         self._views = views
         self._homes = [_NOWHERE for _ in static.descriptors]
-        self._known: dict[tuple[int, ...], tuple[Array, ...]] = {}
+        self.known: dict[tuple[int, ...], tuple[Array, ...]] = {}
+        """Arrays by offsets: what `arrays` has given lately."""
 
     def arrays(self, offsets: tuple[int, ...]) -> tuple[Array, ...]:
         """One array per view; raises NpuError when an operand leaves its memory."""
-        found = self._known.get(offsets)
+        found = self.known.get(offsets)
         if found is None:
-            if len(self._known) >= _CACHED_OFFSETS:
-                self._known.clear()
-            found = self._known[offsets] = self._bind(offsets)
+            if len(self.known) >= _CACHED_OFFSETS:
+                self.known.clear()
+            found = self.known[offsets] = self._bind(offsets)
         return found
 
     def _bind(self, offsets: tuple[int, ...]) -> tuple[Array, ...]:

@@ -120,6 +120,9 @@ class _Convolution:
         stage = self._stage(x) if staged else None
         convert = copy if staged else converter(x.dtype, compute)
         blocks = _blocks(windows.dims, depth * compute.itemsize)
+        views = (result, x if staged else windows, weights)
+        if len(blocks) == 1 and merged is not None:
+            return Prepared(views, _whole(blocks[0], product, loader, stage, convert, self._staging))
         panels = _Panels(blocks, compute, stage, convert, self._scratch, self._staging)
         store = _store_rows if merged is not None else _store_boxes
         matrix_dims, scratch = (self._groups, depth, result.dims[-1]), self._scratch
@@ -130,7 +133,7 @@ class _Convolution:
                 rows = panel.reshape(matrix_dims[0], block.rows, depth)
                 store(product, accumulate, out, block, rows, matrix, scratch)
 
-        return Prepared((result, x if staged else windows, weights), run)
+        return Prepared(views, run)
 
     def _stage(self, x: View) -> Callable[[Array], Array]:
         """Windows of a padded, converted copy of x."""
@@ -143,6 +146,30 @@ class _Convolution:
             return np.ndarray(dims, copied.dtype, copied, 0, strides)
 
         return windows
+
+
+def _whole(
+    block: _Block,
+    product: Product,
+    loader: Loader,
+    stage: Callable[[Array], Array] | None,
+    convert: Convert,
+    staging: Staging,
+) -> Callable[..., None]:
+    """One panel [groups, rows, depth] for the whole result, kept for the next tile that reads the same x."""
+    dims, (groups, depth), owner = block.dims, (block.dims[0], prod(block.dims[4:])), object()
+    panel_dims = (groups, block.rows, depth)
+
+    def run(accumulate: bool, out: Array, source: Array, w: Array) -> None:
+        matrix = loader.load(w)
+        if matrix.ndim > 3:
+            matrix = matrix.reshape(groups, depth, -1)
+        panel, ready = staging.take(owner, source, panel_dims, product.compute)
+        if not ready:
+            convert(source if stage is None else stage(source), panel.reshape(dims))
+        product.run(accumulate, out, panel, matrix)
+
+    return run
 
 
 class _Panels:

@@ -99,6 +99,7 @@ class Product:
     def __init__(self, rule: Arithmetic, k: int, scratch: Scratch, direct: bool) -> None:
         """`direct`: BLAS may write the destination itself (`blasable` holds for it)."""
         self._rule, self._k, self._scratch = rule, k, scratch
+        self.compute = rule.compute
         whole = rule.longest_k is None or k <= rule.longest_k
         cut = k if whole or rule.longest_k is None else rule.longest_k
         self._cuts = [slice(start, min(start + cut, k)) for start in range(0, k, max(cut, 1))]
