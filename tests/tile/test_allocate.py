@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from pathlib import Path
+from time import monotonic
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from npucc.planning.allocate import Buffer, allocate, peak, place
+from npucc.planning.canonical_search import canonical_search
 
 DATA = Path(__file__).parent.parent / "data" / "minimalloc"
 
@@ -66,3 +70,42 @@ def test_example_of_minimalloc() -> None:
     addresses = allocate(buffers, capacity)
     assert addresses is not None
     check(buffers, addresses, capacity)
+
+
+@pytest.mark.parametrize("name", ["F", "G", "J", "K"])
+def test_challenging_instances_of_minimalloc(name: str) -> None:
+    """Full to the last byte (F, G, K) or nearly; greedy orders fail. A, C and D take a few seconds more."""
+    buffers, capacity = load(name)
+    assert place(buffers, capacity).failed
+    addresses = allocate(buffers, capacity, time_limit=10.0)
+    assert addresses is not None
+    check(buffers, addresses, capacity)
+
+
+@given(instances())
+@settings(max_examples=60, deadline=None)
+def test_search_is_complete(buffers: list[Buffer]) -> None:
+    """At the least capacity for which a placement is known, and one below, the search agrees with brute force."""
+    few = buffers[:5]
+    least = least_capacity(few)
+    found = canonical_search(few, least, monotonic() + 10)
+    assert found is not None
+    check(few, found, least)
+    assert not few or canonical_search(few, least - 1, monotonic() + 10) is None
+
+
+def least_capacity(buffers: list[Buffer]) -> int:
+    """The best first-fit over all orders: an optimal solution is the first-fit of its own order of addresses."""
+    best = sum(b.size + b.alignment for b in buffers)
+    for order in itertools.permutations(range(len(buffers))):
+        placed: list[tuple[int, int]] = []
+        for index in order:
+            buffer = buffers[index]
+            address = 0
+            for low, other in sorted(placed):
+                meets = buffers[other].start < buffer.end and buffer.start < buffers[other].end
+                if meets and low < address + buffer.size and low + buffers[other].size > address:
+                    address = -(-(low + buffers[other].size) // buffer.alignment) * buffer.alignment
+            placed.append((address, index))
+        best = min(best, max((low + buffers[i].size for low, i in placed), default=0))
+    return best
