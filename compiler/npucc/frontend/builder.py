@@ -18,6 +18,9 @@ from npucc.types import Array, element_of, element_of_numpy, numpy_dtype, shape_
 TENSOR = "tensor"
 """Discardable attribute of an op whose result is, in ONNX's own layout, the ONNX tensor of that name."""
 
+MAX_OPS = 50_000
+"""Most ops of an imported model, dead ones counted; passes take time in proportion."""
+
 Shape = tuple[int, ...]
 
 
@@ -32,6 +35,7 @@ class GraphBuilder:
         self.block = block
         self.constants = constants
         self.node = ""
+        self.count = 0
         self._known: dict[SSAValue, tuple[str, Array]] = {}
         self._scalars: dict[tuple[str, bytes], SSAValue] = {}
 
@@ -42,6 +46,10 @@ class GraphBuilder:
         if math.prod(op.result_type.get_shape()) > MAX_ELEMENTS:
             found = f"a result of shape {list(op.result_type.get_shape())}"
             raise Unsupported(f"a tensor has at most {MAX_ELEMENTS} elements", found, "use smaller input shapes")
+        self.count += 1
+        if self.count > MAX_OPS:
+            rule = f"a model has at most {MAX_OPS} ops after loops are unrolled"
+            raise Unsupported(rule, "more", "use fewer time steps, or compile parts of the model")
         self.block.add_op(graph.with_nodes(op, [self.node] if self.node else []))
         return op.result
 

@@ -17,6 +17,7 @@ from xdsl.utils.exceptions import VerifyException
 from npucc.constants import ConstantStore
 from npucc.dialects import graph
 from npucc.frontend.builder import GraphBuilder, Shape
+from npucc.frontend.control_flow import import_if, import_loop, import_scan
 from npucc.frontend.folding import fold
 from npucc.frontend.function_bodies import find_function
 from npucc.frontend.graph_checks import node_label
@@ -33,6 +34,7 @@ from npucc.types import Array, element_of_numpy, tensor
 MAX_CALL_DEPTH = 32
 Scope = dict[str, Value | Unknown | None]
 """ONNX name -> value; None for an optional input of a function that the call leaves out."""
+CONTROL_FLOW = {"If": import_if, "Loop": import_loop, "Scan": import_scan}
 COMPILE_TIME = "its value is known at compile time"
 
 
@@ -144,9 +146,11 @@ class GraphImport:
     def _import_reported(self, node: NodeProto, label: str) -> NodeSupport:
         """Import one node of the main graph; a problem makes its outputs placeholders."""
         where = f"node `{label}` ({_qualified(node, self.loaded.opsets)})"
+        before = self.build.count
         try:
             outputs, rule = self._import_node(node, label, self._scope, self.loaded.opsets)
         except Unsupported as problem:
+            self.build.count = before
             self._refuse(where, problem)
             return self._give_up(node, label, problem)
         except (Malformed, VerifyException) as problem:
@@ -174,7 +178,9 @@ class GraphImport:
     def _refuse(self, where: str, problem: Unsupported) -> None:
         remedy = problem.remedy or "replace it in the model, or run this part outside"
         self.unsupported.append(
-            NpuError(UNSUPPORTED_NODES, f"not supported: {problem.rule}", where, problem.found, remedy)
+            NpuError(
+                UNSUPPORTED_NODES, f"not supported, since this must hold: {problem.rule}", where, problem.found, remedy
+            )
         )
 
     def _give_up(self, node: NodeProto, label: str, problem: Unsupported | Malformed) -> NodeSupport:
@@ -222,20 +228,22 @@ class GraphImport:
         folded = fold(view)
         if folded is not None:
             return list(folded), COMPILE_TIME
-        if node.op_type == "If" and not domain:
-            return self._import_branch(view, scope, opsets), "the branch is known at compile time"
+        if node.op_type in CONTROL_FLOW and not domain:
+            return self._import_control_flow(view, scope, opsets), "its steps are known at compile time"
         if importer is not None:
             return _as_list(importer(view)), ""
         return self._import_function(view), "expanded to its function body"
 
-    def _import_branch(self, view: ImportNode, scope: Scope, opsets: Mapping[str, int]) -> list[Value | Unknown]:
-        """An If whose condition is known: the nodes of the branch taken."""
-        condition = bool(np.asarray(view.constant(0, "cond")).reshape(-1)[0])
-        branch: GraphProto = view.attribute("then_branch" if condition else "else_branch")
-        inner = dict(scope)
-        self._add_initializers(branch, inner)
-        self._import_nodes(branch.node, view.label, inner, opsets)
-        return self._results([value.name for value in branch.output], inner)
+    def _import_control_flow(self, view: ImportNode, scope: Scope, opsets: Mapping[str, int]) -> list[Value | Unknown]:
+        """If, Loop or Scan; the bodies see the values around them."""
+
+        def run(body: GraphProto, arguments: Mapping[str, Value]) -> list[Value | Unknown]:
+            inner: Scope = {**scope, **arguments}
+            self._add_initializers(body, inner)
+            self._import_nodes(body.node, view.label, inner, opsets)
+            return self._results([value.name for value in body.output], inner)
+
+        return CONTROL_FLOW[view.op_type](view, run)
 
     def _import_function(self, view: ImportNode) -> list[Value | Unknown]:
         """A node without importer function, by the body that the model or the ONNX schema gives for it."""
