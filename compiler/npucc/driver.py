@@ -26,6 +26,7 @@ from npucc.options import Options
 from npucc.pipeline import Observer, Step, pipeline, run_steps
 from npucc.results import Array, CycleResult
 from npucc.sram_extent import sram_extent
+from npucc.trace_files import Trace
 from npucc.types import element_name
 from npucc.universe import NPUCC_UNIVERSE
 
@@ -119,11 +120,13 @@ def compile(
 
 @dataclass
 class Result:
-    """Of `simulate`. `outputs` by ONNX name (empty without values); `timing` and `report` are None without cycles."""
+    """Of `simulate`. `outputs` by ONNX name (empty without values); `timing` and `report` are None without cycles,
+    `trace` without a timeline."""
 
     outputs: dict[str, Array]
     timing: TimingResult | None
     report: CycleResult | None
+    trace: Trace | None
     seconds: float
 
     @property
@@ -153,4 +156,5 @@ def simulate(
         outputs = run_functional(program, dict(inputs), target=machine)
     timing = simulate_timing(program, machine, timeline=timeline) if cycles else None
     report = cycle_result(program, timing, machine) if timing is not None else None
-    return Result(outputs, timing, report, perf_counter() - begin)
+    trace = Trace(program, timing) if timing is not None and timeline else None
+    return Result(outputs, timing, report, trace, perf_counter() - begin)

@@ -55,7 +55,6 @@ def profile(
     """Cycles only: values are not computed."""
     from npucc.driver import simulate
     from npucc.inputs import load_npz
-    from npucc.trace_files import write_trace_file
     from npucc.validation import run_result
 
     given = load_npz(inputs) if inputs is not None else None
@@ -63,8 +62,8 @@ def profile(
     program, machine, seconds = obtain_program(resolve_model(model), target, options, given)
     result = simulate(program, target=machine, timeline=trace is not None)
     typed = run_result(program, result, machine, seconds)
-    if trace is not None:
-        write_trace_file(program, result, trace)
+    if trace is not None and result.trace is not None:
+        result.trace.save(trace)
     if csv_file is not None:
         write_text(csv_file, layer_csv(typed))
     CONSOLE.result(typed)

@@ -72,7 +72,6 @@ def run(
     """Compile if needed, simulate, print outputs and cycles."""
     from npucc.driver import simulate
     from npucc.inputs import load_npz, seeded_inputs
-    from npucc.trace_files import write_trace_file
     from npucc.validation import run_result
 
     if timing_only and save_outputs is not None:
@@ -87,8 +86,8 @@ def run(
         from npusim.hazards import require_no_hazards
 
         require_no_hazards(program, machine)
-    if trace is not None:
-        write_trace_file(program, result, trace)
+    if trace is not None and result.trace is not None:
+        result.trace.save(trace)
     if save_outputs is not None:
         from npucc.inputs import save_npz
 
