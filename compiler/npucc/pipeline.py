@@ -17,6 +17,7 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import VerifyException
 
 from npucc.context import NpuContext
+from npucc.dialects.graph import ConstantOp
 from npucc.options import Options
 from npucc.passes.registry import make_pass
 
@@ -111,12 +112,19 @@ def run_steps(
     for index, step in enumerate(steps):
         start = perf_counter()
         _apply(make_pass(step.spec), module, context, step)
+        if step.level is Level.GRAPH:
+            _drop_unnamed(module, context)
         if index + 1 == len(steps) or steps[index + 1].level != step.level:
             check_level(module, step)
         seconds[step.name] = seconds.get(step.name, 0.0) + perf_counter() - start
         if observe is not None:
             observe(step, module)
     return seconds
+
+
+def _drop_unnamed(module: ModuleOp, context: NpuContext) -> None:
+    """Free the constants that a graph pass has replaced: folded weights would otherwise exist twice."""
+    context.constants.keep_only({op.symbol_name for op in module.walk() if isinstance(op, ConstantOp)})
 
 
 def _apply(made: ModulePass, module: ModuleOp, context: NpuContext, step: Step) -> None:
