@@ -29,10 +29,11 @@ from npuisa.target import Target
 
 from npusim.bandwidth import Demand, Share, share
 from npusim.banks import sram_bytes_per_cycle
+from npusim.cost import Cost
 from npusim.costs import BRANCH_TAKEN_CYCLES, ENGINE_LABELS
 from npusim.engine_state import ALONE, Causes, EngineState, StallLog, Work, prepare_costs, prepare_work
 from npusim.faults import place
-from npusim.sequence import Issued, decode, dynamic_stream
+from npusim.sequence import Issued, StaticInstruction, decode, dynamic_stream
 from npusim.timing_report import build_result
 from npusim.timing_result import TimelineEntry, TimingResult
 
@@ -49,7 +50,23 @@ def simulate_timing(program: Program, target: Target, *, timeline: bool = False)
 
     Raises NpuError when the target cannot execute an instruction, and on deadlock.
     """
-    return _Simulation(program, target, timeline).run()
+    return TimingSimulator(program, target).run(timeline=timeline)
+
+
+class TimingSimulator:
+    """A program prepared for the cycle model: decoded, with the cost of every instruction. Runs any number of times.
+
+    Raises NpuError when the target cannot execute an instruction.
+    """
+
+    def __init__(self, program: Program, target: Target) -> None:
+        self.program, self.target = program, target
+        self._statics = decode(program)
+        self._costs = prepare_costs(program, target, self._statics)
+
+    def run(self, *, timeline: bool = False) -> TimingResult:
+        """Cycles of one execution; raises NpuError on deadlock."""
+        return _Simulation(self.program, self.target, self._statics, self._costs, timeline).run()
 
 
 class _Simulation:
@@ -59,11 +76,16 @@ class _Simulation:
     speed: tests that usually fail stand in front of the call that they guard.
     """
 
-    def __init__(self, program: Program, target: Target, timeline: bool) -> None:
-        self.program, self.target = program, target
-        self.statics = decode(program)
-        self.costs = prepare_costs(program, target, self.statics)
-        self.work = [prepare_work(static, cost, len(self.costs)) for static, cost in zip(self.statics, self.costs)]
+    def __init__(
+        self,
+        program: Program,
+        target: Target,
+        statics: list[StaticInstruction],
+        costs: list[Cost],
+        timeline: bool,
+    ) -> None:
+        self.program, self.target, self.statics = program, target, statics
+        self.work = [prepare_work(static, cost, len(costs)) for static, cost in zip(statics, costs)]
         self.engines = [EngineState(ENGINE_LABELS[engine], int(engine), deque()) for engine in Engine]
         self.engine_of = [
             None if static.engine is Engine.SEQ else self.engines[static.engine] for static in self.statics
@@ -170,7 +192,8 @@ class _Simulation:
         state, issued = self.stalled, self.held
         assert state is not None and issued is not None
         self.stalled = None
-        self._stall("queue_full", now)
+        if now > self.clock:
+            self._stall("queue_full", now)
         self.clock += 1.0
         state.queue.append((self.work[issued[0]], issued, self.clock))
         self._issue()
