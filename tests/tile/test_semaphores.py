@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (program text)
 """Semaphore insertion: nothing missing, nothing superfluous, within the machine's number."""
 
 from __future__ import annotations
@@ -97,3 +98,37 @@ def test_few_semaphores_still_give_a_correct_program(seed: int) -> None:
         assert len(semaphores(module)) <= limit
         assert check_hazards(program_of(module), edge()) == []
     assert least <= len(semaphores(plain))
+
+
+SLOTS = """
+func.func @main(%x: memref<16xf32, #dram>, %y: memref<16xf32, #dram>) attributes {{npucc.inputs = ["x"], npucc.outputs = ["y"]}} {{
+  tile.group "g" index 0 nodes [] {{
+    %p = tile.pool "p" in <sram> depth {depth} slot_bytes 64
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    %c9 = arith.constant 9 : index
+    %a = tile.acquire %p : memref<16xf32, #sram>
+    tile.copy %x -> %a engine "dma0" : memref<16xf32, #dram> -> memref<16xf32, #sram>
+    scf.for %i = %c0 to %c{count} step %c1 {{
+      %b = tile.acquire %p : memref<16xf32, #sram>
+      %c = tile.acquire %p : memref<16xf32, #sram>
+      tile.copy %x -> %c engine "dma0" : memref<16xf32, #dram> -> memref<16xf32, #sram>
+      tile.copy %{source} -> %b engine "dma0" : memref<16xf32, #sram> -> memref<16xf32, #sram>
+      tile.copy %b -> %y engine "dma0" : memref<16xf32, #sram> -> memref<16xf32, #dram>
+    }}
+  }}
+  func.return
+}}
+"""
+
+
+@pytest.mark.parametrize(("depth", "count", "source"), [(2, 9, "c"), (3, 1, "a")])
+def test_slots_suffice(depth: int, count: int, source: str) -> None:
+    synchronised(SLOTS.format(depth=depth, count=count, source=source))
+
+
+@pytest.mark.parametrize(("depth", "count", "source"), [(1, 9, "c"), (3, 9, "a"), (2, 1, "a")])
+def test_slot_in_use(depth: int, count: int, source: str) -> None:
+    with pytest.raises(NpuError, match="still in use") as caught:
+        synchronised(SLOTS.format(depth=depth, count=count, source=source))
+    assert 'group "g"' in caught.value.where and f"after {depth} more acquires" in caught.value.found

@@ -137,6 +137,4 @@ def _implies(loop: Node, other: _Carried, candidate: _Carried, knowledge: Knowle
         ends_later = candidate.post.first <= other_post.last
     if other.consumer == candidate.consumer:
         return ends_later and other_wait.first <= wait.first
-    return ends_later and knowledge.knows(
-        candidate.consumer, other.consumer, other.wait.first, candidate.wait.first
-    )
+    return ends_later and knowledge.knows(candidate.consumer, other.consumer, other.wait.first, candidate.wait.first)

@@ -56,6 +56,11 @@ class Node:
             node = node.scope.loop
         return node
 
+    @property
+    def trip_count(self) -> int:
+        """Iterations of a loop; 1 for an instruction."""
+        return loop_bounds(self.op).count if isinstance(self.op, scf.ForOp) else 1
+
     def instructions(self) -> Iterator[Node]:
         """The instructions of this node in program order."""
         if self.body is None:
@@ -80,8 +85,7 @@ class Acquisition:
         """How many generations it makes in its group."""
         count, loop = 1, self.scope.loop
         while loop is not None:
-            assert isinstance(loop.op, scf.ForOp)
-            count *= loop_bounds(loop.op).count
+            count *= loop.trip_count
             loop = loop.scope.loop
         return count
 

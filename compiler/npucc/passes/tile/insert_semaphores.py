@@ -18,6 +18,7 @@ from npucc.synchronisation.carried import loop_rotations
 from npucc.synchronisation.dependences import forward_edges
 from npucc.synchronisation.naming import assign_names
 from npucc.synchronisation.placement import place_semaphores
+from npucc.synchronisation.slot_check import check_slots
 from npucc.synchronisation.slots import pool_rotations
 from npucc.synchronisation.tree import build_tree
 
@@ -39,6 +40,7 @@ class TileInsertSemaphoresPass(ModulePass):
         program = outline(op)
         _clear(program)
         tree = build_tree(program)
+        check_slots(tree)
         edges, knowledge = forward_edges(tree)
         found = [*pool_rotations(tree, knowledge), *loop_rotations(tree, knowledge)]
         rotations = sorted(found, key=lambda rotation: rotation.first)
