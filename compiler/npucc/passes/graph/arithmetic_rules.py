@@ -7,7 +7,7 @@ rounding of one operation of the tensors' type.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
+from math import inf, isinf
 
 import numpy as np
 from xdsl.ir import SSAValue
@@ -187,12 +187,14 @@ def scale_before_bias(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | None:
 
 
 def bound_to_clip(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | None:
-    """max(x, c) and min(x, c) with one number c are a clip; max(x, 0) is a relu."""
+    """max(x, c) and min(x, c) with one number c are a clip; max(x, 0) is a relu, max(x, -inf) and min(x, inf) are x."""
     if not isinstance(op, BinaryOp) or (found := operand_and_constant(op, rewriter)) is None:
         return None
     bound = same_everywhere(found[2])
     if bound is None or found[0].type != op.result.type or not is_float(element_of(op.result)):
         return None
+    if isinf(bound):
+        return found[0] if (bound > 0) == isinstance(op, MinOp) else None
     if isinstance(op, MinOp):
         return rewriter.insert(ClipOp(found[0], max=bound))
     return rewriter.insert(ReluOp(found[0]) if bound == 0 else ClipOp(found[0], min=bound))
