@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from npucc.frontend import import_model
+from npucc.frontend import import_model, needed_values
 from npucc.interpreters.graph import run_graph
 from npuisa.errors import NpuError
 from onnx.backend.test.loader import load_model_tests
@@ -38,28 +38,29 @@ def outcome(case: Any) -> str:
     """`pass`, `wrong` (another result), or why it cannot run: `unsupported`, an error code, `sequence`."""
     try:
         for inputs, outputs in case.data_sets:
-            if not all(isinstance(array, np.ndarray | np.generic) for array in (*inputs, *outputs)):
+            given, wanted = ([_array(value) for value in values] for values in (inputs, outputs))
+            if any(array is None for array in (*given, *wanted)):
                 return "sequence"
-            results = _run(case.model, [np.asarray(array) for array in inputs])
-            if not all(_agrees(case, got, np.asarray(want)) for got, want in zip(results, outputs)):
+            if not all(_agrees(case, *pair) for pair in zip(_run(case.model, given), wanted)):
                 return "wrong"
     except NpuError as error:
         return "unsupported" if error.entry.code == "NPU-E0510" else error.entry.code
     return "pass"
 
 
+def _array(value: Any) -> Array | None:
+    """A tensor of a data set; None for sequences and optionals."""
+    if isinstance(value, onnx.TensorProto):
+        return onnx.numpy_helper.to_array(value)
+    return np.asarray(value) if isinstance(value, np.ndarray | np.generic) else None
+
+
 def _run(model: onnx.ModelProto, inputs: list[Array]) -> list[Array]:
-    """Results; operands that ONNX takes at run time but the importer needs to know are fixed."""
+    """Results; shapes, axes and options that ONNX takes at run time are fixed."""
     feed = dict(zip((value.name for value in model.graph.input), inputs))
-    try:
-        imported = import_model(model, input_shapes={name: array.shape for name, array in feed.items()})
-    except NpuError as error:
-        if "known when the model is compiled" not in str(error):
-            raise
-        first = model.graph.input[0].name
-        fixed = {name: array for name, array in feed.items() if name != first or array.ndim <= 1}
-        shapes = {name: array.shape for name, array in feed.items() if name not in fixed}
-        imported = import_model(model, input_shapes=shapes, fixed_inputs=fixed)
+    fixed = needed_values(model, feed)
+    shapes = {name: array.shape for name, array in feed.items() if name not in fixed}
+    imported = import_model(model, input_shapes=shapes, fixed_inputs=fixed)
     imported.module.verify()
     return run_graph(imported.module, {name: feed[name] for name in imported.inputs}, imported.constants)
 

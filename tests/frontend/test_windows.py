@@ -45,6 +45,15 @@ def test_conv(data, rank, groups, bias, matches_onnxruntime):
     matches_onnxruntime("Conv", inputs, constants=constants, group=groups, **attributes)
 
 
+@pytest.mark.parametrize("kernel", [1, 2, 3])
+@pytest.mark.parametrize("pads", [[1, 1, 1, 1], [3, 3, 3, 3], [0, 1, 4, 3]])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_conv_padding_of_the_kernel_size_and_more(kernel, pads, stride, matches_onnxruntime):
+    """Windows that lie in the padding alone are results too (the bias)."""
+    x, w, bias = normal(1, 2, 3, 4), normal(3, 2, kernel, kernel), normal(3)
+    matches_onnxruntime("Conv", [x, w, bias], constants=[1, 2], pads=pads, strides=[stride, stride])
+
+
 @settings(max_examples=30, deadline=None)
 @given(data=st.data(), rank=st.sampled_from([1, 2, 2]), groups=st.sampled_from([1, 2]))
 def test_conv_transpose(data, rank, groups, matches_onnxruntime):

@@ -22,12 +22,14 @@ from npucc.frontend.folding import fold
 from npucc.frontend.function_bodies import find_function
 from npucc.frontend.graph_checks import node_label
 from npucc.frontend.load import LoadedModel, ModelSource, load_model
+from npucc.frontend.model_work import ModelWork
 from npucc.frontend.node import ImportNode, Value
 from npucc.frontend.placeholders import Unknown, placeholders
-from npucc.frontend.problems import BAD_NODE, UNSUPPORTED_NODES, Malformed, Unsupported, one_error
+from npucc.frontend.problems import BAD_NODE, UNSUPPORTED_NODES, Malformed, NeedsValue, Unsupported, one_error
 from npucc.frontend.registry import find_importer
 from npucc.frontend.shapes import bind_shapes, declared_inputs
 from npucc.frontend.tensors import tensor_to_array, type_name
+from npucc.module_metadata import add_metadata
 from npucc.results import NodeSupport
 from npucc.types import Array, element_of_numpy, tensor
 
@@ -83,6 +85,9 @@ class GraphImport:
         self.malformed: list[NpuError] = []
         self.unsupported: list[NpuError] = []
         self.inputs: dict[str, Shape] = {}
+        self.needs_values: set[str] = set()
+        """ONNX names of graph inputs whose values a node has to know."""
+        self.model_work = ModelWork()
         self._scope: Scope = {}
         self._depth = 0
         self._labels = {id(node): node_label(node, index) for index, node in enumerate(loaded.proto.graph.node)}
@@ -151,6 +156,8 @@ class GraphImport:
             outputs, rule = self._import_node(node, label, self._scope, self.loaded.opsets)
         except Unsupported as problem:
             self.build.count = before
+            if isinstance(problem, NeedsValue):
+                self.needs_values |= self._inputs_behind(node, problem.index)
             self._refuse(where, problem)
             return self._give_up(node, label, problem)
         except (Malformed, VerifyException) as problem:
@@ -164,6 +171,28 @@ class GraphImport:
             if name and isinstance(value, SSAValue):
                 self.build.name_tensor(value, name)
         return NodeSupport(name=label, op=node.op_type, where="npu", rule=rule)
+
+    def _inputs_behind(self, node: NodeProto, index: int) -> set[str]:
+        """Graph inputs that the node's input `index` is computed from, not counting those that only give a shape.
+
+        A problem in the body of a node gives an index of an inner node: then all inputs count.
+        """
+        producers = {name: entry for entry in self.loaded.nodes for name in entry.output}
+        direct = index < len(node.input) and not self._is_expanded(node)
+        left = [node.input[index]] if direct else list(node.input)
+        seen: set[str] = set()
+        while left:
+            name = left.pop()
+            if name and name not in seen and isinstance(self._scope.get(name), SSAValue | Unknown):
+                seen.add(name)
+                left += list(producers[name].input) if name in producers else []
+        return seen & self.inputs.keys()
+
+    def _is_expanded(self, node: NodeProto) -> bool:
+        """Whether the node is imported through a body."""
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        is_loop = node.op_type in CONTROL_FLOW and not domain
+        return is_loop or find_importer(domain, node.op_type, self.loaded.opsets.get(domain, 1)) is None
 
     def _note_undefined(self, node: NodeProto) -> None:
         """Graph outputs must not be outputs that the importer left out."""
@@ -231,7 +260,9 @@ class GraphImport:
         if node.op_type in CONTROL_FLOW and not domain:
             return self._import_control_flow(view, scope, opsets), "its steps are known at compile time"
         if importer is not None:
-            return _as_list(importer(view)), ""
+            outputs = _as_list(importer(view))
+            self.model_work.note(view, outputs)
+            return outputs, ""
         return self._import_function(view), "expanded to its function body"
 
     def _import_control_flow(self, view: ImportNode, scope: Scope, opsets: Mapping[str, int]) -> list[Value | Unknown]:
@@ -306,7 +337,9 @@ class GraphImport:
         main.attributes["npucc.outputs"] = ArrayAttr([StringAttr(name) for name in names])
         outputs = {name: tuple(value.type.get_shape()) for name, value in zip(names, results)}  # pyright: ignore
         opset = self.loaded.opsets[""]
-        return ImportedModel(ModuleOp([main]), self.build.constants, self.inputs, outputs, opset, self.loaded.name)
+        module = ModuleOp([main])
+        add_metadata(module, self.model_work.metadata())
+        return ImportedModel(module, self.build.constants, self.inputs, outputs, opset, self.loaded.name)
 
     def _output(self, name: str) -> SSAValue:
         value = self._scope[name]

@@ -13,7 +13,7 @@ from onnx import AttributeProto, NodeProto, helper
 from xdsl.ir import SSAValue
 
 from npucc.frontend.builder import GraphBuilder, Shape
-from npucc.frontend.problems import Malformed, Unsupported
+from npucc.frontend.problems import Malformed, NeedsValue
 from npucc.types import Array, shape_of
 
 Value = SSAValue | Array
@@ -91,7 +91,8 @@ class ImportNode:
         array = self.known(index)
         if array is None:
             rule = f"`{what}` (input {index}) is known when the model is compiled"
-            raise Unsupported(rule, "a value computed from the model's inputs", "make it a constant of the model")
+            found, remedy = "a value computed from the model's inputs", "make it a constant of the model"
+            raise NeedsValue(rule, found, remedy, index)
         return array
 
     def constant_ints(self, index: int, what: str) -> list[int]:

@@ -31,6 +31,13 @@ class Unsupported(Exception):
 
 
 @dataclass
+class NeedsValue(Unsupported):
+    """Raised where the value (not only the shape) of the node's input `index` must be known at import."""
+
+    index: int = 0
+
+
+@dataclass
 class Malformed(Exception):
     """Raised by an importer function: the node contradicts the ONNX specification or its inputs."""
 

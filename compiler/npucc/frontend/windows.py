@@ -68,13 +68,16 @@ def same_pads(total: int, upper: bool) -> tuple[int, int]:
 
 
 def windows(node: ImportNode, spatial: tuple[int, ...], kernel: list[int]) -> list[Window]:
-    """The window of each spatial axis, from strides, dilations, pads, auto_pad and ceil_mode of the node."""
+    """The window of each spatial axis, from strides, dilations, pads, auto_pad and ceil_mode of the node.
+
+    Without ceil_mode every window of the padded input counts, also one that lies in the padding alone.
+    """
     rank = len(spatial)
     if len(kernel) != rank or min(kernel) < 1:
         raise Malformed(f"the kernel has {rank} sizes >= 1", f"{kernel}")
     strides, dilations = per_axis(node, "strides", rank), per_axis(node, "dilations", rank)
     before, after = explicit_pads(node, rank)
-    mode = node.text("auto_pad", "NOTSET")
+    mode, ceil_mode = node.text("auto_pad", "NOTSET"), bool(node.integer("ceil_mode"))
     result: list[Window] = []
     for axis, size in enumerate(spatial):
         extent = (kernel[axis] - 1) * dilations[axis] + 1
@@ -84,9 +87,9 @@ def windows(node: ImportNode, spatial: tuple[int, ...], kernel: list[int]) -> li
         elif mode in ("SAME_UPPER", "SAME_LOWER"):
             total = (-(-size // strides[axis]) - 1) * strides[axis] + extent - size
             low, high = same_pads(max(total, 0), mode == "SAME_UPPER")
-        output = _output_size(size + low + high - extent, strides[axis], bool(node.integer("ceil_mode")))
-        if output > 1 and (output - 1) * strides[axis] >= size + low:
-            output -= 1  # a window that would start in the padding behind the input is left out
+        output = _output_size(size + low + high - extent, strides[axis], ceil_mode)
+        if ceil_mode and output > 1 and (output - 1) * strides[axis] >= size + low:
+            output -= 1  # rounding up adds no window that would start in the padding behind the input
         if output < 1:
             found = f"axis {axis}: input {size}, padding {low} + {high}, window of {extent}"
             raise Malformed("the window fits into the padded input", found)

@@ -75,7 +75,7 @@ def conv_transpose(node: ImportNode) -> SSAValue:
         raise Malformed("weights are [ci, co / group, kernel]", found)
     w = _dilate(w, per_axis(node, "dilations", rank))
     strides = per_axis(node, "strides", rank)
-    starts, sizes = _output_region(node, shape[2:], w.shape[2:], strides)
+    starts, sizes = output_region(node, shape[2:], w.shape[2:], strides)
     if rank == 1:
         w, strides, starts, sizes = w[:, :, None], [1, *strides], [0, *starts], [1, *sizes]
     image = to_channels_last(build, x)
@@ -107,7 +107,7 @@ def _dilate(w: Array, dilations: list[int]) -> Array:
     return result
 
 
-def _output_region(
+def output_region(
     node: ImportNode, spatial: tuple[int, ...], kernel: tuple[int, ...], strides: list[int]
 ) -> tuple[list[int], list[int]]:
     """Where the result lies in the unpadded output, and its size, per axis."""
