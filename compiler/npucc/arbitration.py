@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
@@ -30,7 +31,7 @@ FLOAT_OPERANDS = {"Resize": (1, 2), "Upsample": (1,)}
 """Operands that the standard keeps in f32 whatever the data type is."""
 
 
-def precise_output(model: onnx.ModelProto, name: str, inputs: Mapping[str, Array]) -> Array | None:
+def precise_output(model: onnx.ModelProto, name: str, inputs: Mapping[str, Array]) -> npt.NDArray[np.float64] | None:
     """Output `name` with the nodes behind its last contraction evaluated in f64; None where that is not possible."""
     nodes = _tail(model, name)
     if not nodes:
@@ -45,7 +46,7 @@ def precise_output(model: onnx.ModelProto, name: str, inputs: Mapping[str, Array
         (result,) = evaluator.run(None, given)
     except Exception:  # the evaluator lacks ops and type combinations; then the verdict stays as it was
         return None
-    return np.asarray(result)
+    return np.asarray(result, dtype=np.float64)
 
 
 def _tail(model: onnx.ModelProto, name: str) -> list[onnx.NodeProto]:

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
+from typing import Literal, get_args
 
 import ml_dtypes
 import numpy as np
@@ -104,16 +105,49 @@ def check_inputs(ports: Sequence[Port], arrays: Mapping[str, Array]) -> None:
         raise NpuError(BAD_VALUES, "the given inputs do not fit the model", problems=problems)
 
 
-def seeded_inputs(ports: Sequence[Port], seed: int) -> dict[str, Array]:
-    """Random values: floats from N(0, 1), integers from 0..7 (small enough for indices), booleans evenly."""
+InputKind = Literal["normal", "wide", "edges"]
+
+
+def input_kind(name: str) -> InputKind:
+    """`name` checked; NPU-E0001 when there is no such kind."""
+    for kind in get_args(InputKind):
+        if kind == name:
+            return kind
+    raise NpuError(USAGE, "no such kind of inputs", found=name, remedy=f"use one of {', '.join(get_args(InputKind))}")
+
+
+def seeded_inputs(ports: Sequence[Port], seed: int, kind: InputKind = "normal") -> dict[str, Array]:
+    """Random values.
+
+    `normal`: floats from N(0, 1), integers from 0..7 (small enough for indices), booleans evenly. `wide`: floats of
+    either sign, magnitudes spread evenly in the logarithm from 1e-6 to 1e4, with zeros; integers over the whole
+    range of their type. `edges`: as normal, with 0, -0, subnormals, infinities and NaN sprinkled in; integers at the
+    ends of their range. Models that use integers as indices accept `normal` only.
+    """
     rng = np.random.default_rng(seed)
-    return {port.name: _draw(port, rng) for port in ports}
+    return {port.name: _draw(port, rng, kind) for port in ports}
 
 
-def _draw(port: Port, rng: np.random.Generator) -> Array:
+def _draw(port: Port, rng: np.random.Generator, kind: InputKind) -> Array:
     dtype = port.dtype.numpy
     if dtype.kind == "b":
         return rng.random(port.shape) < 0.5
     if dtype.kind in "iu":
+        return _integers(port, rng, kind)
+    values = np.asarray(rng.standard_normal(port.shape))
+    if kind == "wide":
+        values = np.sign(values) * 10.0 ** rng.uniform(-6, 4, port.shape) * (rng.random(port.shape) > 0.05)
+    if kind == "edges":
+        special = np.array([0.0, -0.0, 1e-40, -1e-40, np.inf, -np.inf, np.nan])
+        values = np.where(rng.random(port.shape) < 0.1, rng.choice(special, port.shape), values)
+    return np.asarray(values).astype(dtype)
+
+
+def _integers(port: Port, rng: np.random.Generator, kind: InputKind) -> Array:
+    dtype = port.dtype.numpy
+    if kind == "normal":
         return rng.integers(0, 8, port.shape).astype(dtype)
-    return np.asarray(rng.standard_normal(port.shape)).astype(dtype)
+    limits = np.iinfo(dtype)
+    if kind == "wide":
+        return np.asarray(rng.integers(limits.min, limits.max, port.shape, dtype=dtype, endpoint=True))
+    return rng.choice(np.array([limits.min, limits.min + 1, 0, 1, limits.max - 1, limits.max], dtype), port.shape)

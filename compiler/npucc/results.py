@@ -32,8 +32,8 @@ class TensorResult(_Result):
     passed: bool | None = None
     reference_mismatches: int | None = Field(
         default=None,
-        description="elements in which onnxruntime itself is outside the tolerance of the last nodes computed in f64; "
-        "the other figures are then against that f64 reference",
+        description="elements that differ from onnxruntime only because onnxruntime itself is outside the tolerance of "
+        "the last nodes computed in f64, while the NPU is inside; not counted in `mismatches`",
     )
 
 
@@ -70,9 +70,15 @@ class CycleResult(_Result):
     """What the cycle model says about one run."""
 
     cycles: int
-    bound_cycles: int = Field(description="greater of MACs at peak rate and compulsory DRAM bytes at peak bandwidth")
-    bound_by: str
-    macs: int = Field(description="multiply-accumulates of the matrix engine, padding zeros included")
+    bound_cycles: int = Field(
+        description="of the ONNX model: greater of its MACs at peak rate and compulsory DRAM bytes at peak bandwidth"
+    )
+    bound_by: str = Field(description="matrix engine, vector engine (depthwise MACs) or dram")
+    program_bound_cycles: int = Field(
+        description="the same for the compiled program, with the work that the compiler added"
+    )
+    macs: int = Field(description="multiply-accumulates of the ONNX nodes with real data (no padding zeros)")
+    program_macs: int = Field(description="multiply-accumulates of the program's matrix instructions, likewise")
     efficiency: float = Field(description="bound_cycles / cycles")
     seconds_at_clock: float
     engines: dict[str, EngineResult]

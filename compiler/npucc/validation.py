@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
 import onnx
 from npuisa.errors import USAGE, NpuError
 from npuisa.program import Program
@@ -15,10 +16,10 @@ from npuisa.target import Target
 from npusim.functional import FunctionalSimulator
 
 from npucc.arbitration import precise_output
-from npucc.comparison import Tolerance, compare, default_tolerance, worst
+from npucc.comparison import Tolerance, compare, default_tolerance, outside, worst
 from npucc.driver import Result, compile, simulate
 from npucc.frontend import ModelSource
-from npucc.inputs import check_inputs, seeded_inputs
+from npucc.inputs import InputKind, check_inputs, seeded_inputs
 from npucc.options import Options
 from npucc.reference import run_reference, run_session, session_for
 from npucc.results import Array, CycleResult, RunResult, TensorResult, ValidateResult, describe_arrays
@@ -34,6 +35,7 @@ def validate(
     inputs: Mapping[str, Array] | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     seed: int = 0,
+    inputs_kind: InputKind = "normal",
     rtol: float | None = None,
     atol: float | None = None,
     per_layer: bool = False,
@@ -50,7 +52,7 @@ def validate(
     begin = perf_counter()
     program = compile(source, target, options, shapes=shapes)
     compile_seconds = perf_counter() - begin
-    values = dict(inputs) if inputs is not None else seeded_inputs(program.inputs, seed)
+    values = dict(inputs) if inputs is not None else seeded_inputs(program.inputs, seed, inputs_kind)
     result = simulate(program, values, target=target)
     reference = run_reference(source, values)
     tolerance = chosen_tolerance(program, rtol, atol)
@@ -73,19 +75,26 @@ def validate(
 def judge(
     source: ModelSource, inputs: Mapping[str, Array], name: str, actual: Array, reference: Array, tolerance: Tolerance
 ) -> TensorResult:
-    """Compare with onnxruntime; where they differ and onnxruntime is itself inexact (see `arbitration`), with f64."""
+    """Compare with onnxruntime; elements that differ get a second hearing before f64 (see `arbitration`).
+
+    Such an element is excused only if onnxruntime itself breaks the tolerance against f64, and the NPU keeps it
+    and is the closer of the two. Types, shapes, integers, NaN and the rules for 16-bit types are never excused.
+    """
     verdict = compare(name, actual, reference, tolerance)
-    if verdict.passed is not False or actual.shape != reference.shape or reference.dtype.kind != "f":
+    comparable = actual.shape == reference.shape and actual.dtype == reference.dtype and reference.dtype.kind == "f"
+    if verdict.passed is not False or not comparable or tolerance.min_sqnr_db is not None:
         return verdict
     precise = precise_output(load_proto(source), name, inputs)
     if precise is None or precise.shape != reference.shape:
         return verdict
-    inexact = compare(name, reference, precise, tolerance)
-    if inexact.passed is not False:
-        return verdict
-    again = compare(name, actual, precise, tolerance)
-    again.reference_mismatches = inexact.mismatches
-    return again
+    differs = outside(actual, reference, tolerance)
+    x, ref = actual.astype(np.float64), reference.astype(np.float64)
+    closer = np.abs(x - precise) <= np.abs(ref - precise)
+    excused = differs & outside(reference, precise, tolerance) & ~outside(actual, precise, tolerance) & closer
+    verdict.reference_mismatches = int(np.count_nonzero(excused))
+    verdict.mismatches = int(np.count_nonzero(differs & ~excused))
+    verdict.passed = verdict.mismatches == 0
+    return verdict
 
 
 def validate_dataset(
