@@ -8,32 +8,44 @@ from typing import Any
 import numpy as np
 import onnx
 from npuisa.errors import USAGE, NpuError
+from npuisa.program import Program
 from npuisa.target import Target
 from onnx.backend.base import Backend, BackendRep
 
 from npucc.driver import compile, simulate
+from npucc.frontend import needed_values
 from npucc.options import Options
 from npucc.results import Array
 
 DEVICE = "NPU"
 
+Shapes = tuple[tuple[int, ...], ...]
+
 
 class NpuRep(BackendRep):
-    """A prepared model. It is compiled for the shapes of the inputs it is given, once for each set of shapes."""
+    """A prepared model. It is compiled for the shapes of the inputs it is given, once for each set of shapes.
+
+    Inputs that give shapes, axes or options are compiled in; other values of them are another program.
+    """
 
     def __init__(self, model: onnx.ModelProto, target: Target, options: Options) -> None:
         self._model, self._target, self._options = model, target, options
         initialized = {tensor.name for tensor in model.graph.initializer}
         self._names = [value.name for value in model.graph.input if value.name not in initialized]
-        self._programs: dict[tuple[tuple[int, ...], ...], Any] = {}
+        self._fixed: dict[Shapes, list[str]] = {}
+        self._programs: dict[tuple[Shapes, tuple[bytes, ...]], Program] = {}
 
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Array, ...]:
         """Outputs in the order of the model. `inputs`: a sequence in the model's order, or a dictionary by name."""
         arrays = self._by_name(inputs)
-        key = tuple(arrays[name].shape for name in self._names)
+        shapes = tuple(arrays[name].shape for name in self._names)
+        if shapes not in self._fixed:
+            self._fixed[shapes] = list(needed_values(self._model, arrays))
+        fixed = {name: arrays.pop(name) for name in self._fixed[shapes]}
+        key = (shapes, tuple(array.tobytes() for array in fixed.values()))
         if key not in self._programs:
-            shapes = {name: arrays[name].shape for name in self._names}
-            self._programs[key] = compile(self._model, self._target, self._options, shapes=shapes)
+            free = {name: array.shape for name, array in arrays.items()}
+            self._programs[key] = compile(self._model, self._target, self._options, shapes=free, values=fixed)
         outputs = simulate(self._programs[key], arrays, target=self._target, cycles=False).outputs
         return tuple(outputs[value.name] for value in self._model.graph.output)
 

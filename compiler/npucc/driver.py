@@ -68,11 +68,18 @@ class Compilation:
 
 
 def start(
-    model: ModelSource, target: Target, options: Options, shapes: Mapping[str, tuple[int, ...]] | None = None
+    model: ModelSource,
+    target: Target,
+    options: Options,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    values: Mapping[str, Array] | None = None,
 ) -> Compilation:
-    """Import `model`. `shapes` are shapes of given inputs, which fix symbolic dimensions as `options.dims` does."""
+    """Import `model`. `shapes` are shapes of given inputs, which fix symbolic dimensions as `options.dims` does;
+    inputs in `values` become constants."""
     begin = perf_counter()
-    imported: ImportedModel = import_model(model, dims=options.dims, input_shapes=shapes or {})
+    imported: ImportedModel = import_model(
+        model, dims=options.dims, input_shapes=shapes or {}, fixed_inputs=values or {}
+    )
     context = make_context(target, imported.constants)
     precision = options.precision or model_precision(imported.module)
     add_metadata(imported.module, {"model": imported.name, "precision": precision, "target": target.name})
@@ -105,15 +112,17 @@ def compile(
     options: Options | None = None,
     *,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
+    values: Mapping[str, Array] | None = None,
     observe: Observer | None = None,
 ) -> Program:
     """ONNX model (path, bytes or ModelProto) -> program.
 
-    `shapes`: shapes of inputs that fix symbolic dimensions. `observe(step, module)` sees the IR after each pass.
+    `shapes`: shapes of inputs that fix symbolic dimensions. `values`: inputs (shapes, axes, options) that become
+    constants and are no inputs of the program. `observe(step, module)` sees the IR after each pass.
     Raises NpuError for what the model, the target or the options make impossible.
     """
     options = options or Options()
-    compilation = start(model, target or Target.load("edge-4t"), options, shapes)
+    compilation = start(model, target or Target.load("edge-4t"), options, shapes, values)
     compilation.run(pipeline(options), observe)
     return compilation.emit()
 
