@@ -7,8 +7,9 @@ from npuisa.errors import ExitCode, NpuError, error_code
 from npuisa.target import Target
 
 from npucc.dialects.graph import ScheduleAttr
+from npucc.schedule.candidates import contiguous
 from npucc.schedule.cost import CostModel
-from npucc.schedule.problem import Plan, Problem
+from npucc.schedule.problem import Plan, Problem, default_depths
 
 BAD_SCHEDULE = error_code("NPU-E0702", ExitCode.DOES_NOT_FIT, "The schedule written on a group cannot run")
 
@@ -30,21 +31,37 @@ def plan_of(schedule: ScheduleAttr, problem: Problem, target: Target, nodes: tup
         if tiles[names.index(name)] < problem.dims[names.index(name)].size
     )
     _check_loops(problem, tiles, order, where)
+    depths = _depths(schedule, problem, order, where)
     grid = np.array(tiles, dtype=np.int64).reshape(-1, 1)
+    if not contiguous(problem, grid)[0]:
+        found = ", ".join(f"{name} = {tile}" for name, tile in zip(names, tiles))
+        raise _bad(
+            "a tile of a tensor is not one box", where, found, "split g or the channels within a group, not both"
+        )
     full = (*order, *(d for d in range(len(names)) if d not in order))
-    estimate = CostModel(problem, target).evaluate(grid, full, target.sram.bytes)
+    estimate = CostModel(problem, target).evaluate(grid, full, target.sram.bytes, depths)
     if not np.isfinite(estimate.cycles[0]):
-        found = f"{estimate.sram_bytes[0]} bytes of SRAM, {estimate.acc_bytes[0]} of accumulators, {len(order)} loops"
+        found = f"{estimate.sram_bytes[0]} bytes of SRAM, {estimate.acc_bytes[0]} of accumulators"
         raise _bad("the schedule does not fit the machine", where, found, "take smaller tiles or fewer buffers")
     return Plan(
         tiles,
         order,
-        tuple(schedule.depths().items()),
+        tuple(depths.items()),
         float(estimate.cycles[0]),
         int(estimate.sram_bytes[0]),
         int(estimate.acc_bytes[0]),
         float(estimate.dram_bytes[0]),
     )
+
+
+def _depths(schedule: ScheduleAttr, problem: Problem, order: tuple[int, ...], where: str) -> dict[str, int]:
+    """Slots of every pool: as written, else the default."""
+    depths = default_depths(problem, order)
+    for label, depth in schedule.depths().items():
+        if label not in depths:
+            raise _bad(f"the group has no buffer {label}", where, label, f"its buffers are {', '.join(depths)}")
+        depths[label] = depth
+    return depths
 
 
 def _check_names(schedule: ScheduleAttr, names: list[str], sizes: dict[str, int], where: str) -> None:

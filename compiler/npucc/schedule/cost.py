@@ -7,10 +7,12 @@ have a channel of their own and arrive while the group before still computes). T
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from npuisa.dtypes import dtype_named
 from npuisa.target import Target
 from npusim import costs
 from npusim.cost import Count
@@ -20,7 +22,6 @@ from npucc.schedule.problem import SLOT_ALIGNMENT, Problem, Tensor, is_strided
 from npucc.tiling import Access
 
 Floats = npt.NDArray[np.float64]
-HARDWARE_LOOPS = 4
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Estimate:
     acc_depth: Ints
     tiles: Ints
     """Executions of the root's instruction."""
+    loops: Ints
 
 
 def axis_lengths(access: Access, tiles: Ints) -> list[Ints]:
@@ -87,9 +89,16 @@ class CostModel:
 
     def __init__(self, problem: Problem, target: Target) -> None:
         self.problem, self.target = problem, target
+        self.depths: Mapping[str, int] = {}
 
-    def evaluate(self, tiles: Ints, order: tuple[int, ...], sram_budget: int) -> Estimate:
-        """Estimate all columns of `tiles` (dims x candidates) under a budget of SRAM bytes."""
+    def evaluate(
+        self, tiles: Ints, order: tuple[int, ...], sram_budget: int, depths: Mapping[str, int] | None = None
+    ) -> Estimate:
+        """Estimate all columns of `tiles` (dims x candidates) under a budget of SRAM bytes.
+
+        `depths`: slots per pool where they are given; else two in loops and one outside.
+        """
+        self.depths = depths or {}
         problem, count = self.problem, tiles.shape[1]
         sizes = np.array([dim.size for dim in problem.dims], dtype=np.int64).reshape(-1, 1)
         trips = -(-sizes // np.maximum(tiles, 1)) if len(problem.dims) else np.ones((0, count), dtype=np.int64)
@@ -106,7 +115,9 @@ class CostModel:
             loads = parallel if result else executions(tensor.access, order, trips)
             lengths = axis_lengths(tensor.access, tiles)
             size = elements(lengths, count) * tensor.element_bytes
-            sram += np.where(loads > 1, 2, 1) * (-(-size // SLOT_ALIGNMENT) * SLOT_ALIGNMENT)
+            sram += self.depths.get(tensor.label, np.where(loads > 1, 2, 1)) * (
+                -(-size // SLOT_ALIGNMENT) * SLOT_ALIGNMENT
+            )
             run = contiguous_run(tensor.access, lengths, count) * tensor.element_bytes
             transfer, burst_bytes = self._dma(size, np.maximum(run, 1))
             moved += loads * burst_bytes
@@ -124,8 +135,8 @@ class CostModel:
         serial = np.where((acc_depth == 1) & (parallel > 1), sum(engines), 0.0) if len(engines) > 1 else 0.0
         cycles = np.maximum(busiest, serial) + exposed_start + exposed_end + tail
         feasible = (sram <= sram_budget) & (acc_bytes <= self.target.accumulator.bytes)
-        feasible &= (trips > 1).sum(axis=0) <= HARDWARE_LOOPS
-        return Estimate(np.where(feasible, cycles, np.inf), sram, acc_bytes, moved, acc_depth, everything)
+        loops = (trips > 1).sum(axis=0)
+        return Estimate(np.where(feasible, cycles, np.inf), sram, acc_bytes, moved, acc_depth, everything, loops)
 
     def _product(self, trips: Ints, *, reduction: bool, count: int) -> Ints:
         total = np.ones(count, dtype=np.int64)
@@ -153,11 +164,12 @@ class CostModel:
         access = self.problem.intermediate
         if access is None:
             return none, none + 1, none
-        slot = elements(axis_lengths(access, tiles), count) * 4
+        slot = elements(axis_lengths(access, tiles), count) * dtype_named(access.dtype).bytes
         slot = -(-slot // SLOT_ALIGNMENT) * SLOT_ALIGNMENT
         if self.problem.work.engine == "vx":
-            return none, none + 1, slot
-        depth = np.where((parallel > 1) & (2 * slot <= self.target.accumulator.bytes), 2, 1)
+            return none, none + 1, self.depths.get("acc", 1) * slot
+        double = (parallel > 1) & (2 * slot <= self.target.accumulator.bytes)
+        depth = np.full(count, self.depths["acc"]) if "acc" in self.depths else np.where(double, 2, 1)
         return depth * slot, depth, none
 
     def _engines(self, tiles: Ints, parallel: Ints, everything: Ints, count: int) -> tuple[list[Floats], Floats]:

@@ -66,10 +66,6 @@ class Problem:
     intermediate: Access | None
     macs: int = 0
 
-    def key(self) -> Problem:
-        """The problem itself: it is hashable and holds no names of the model."""
-        return self
-
     def tensors(self) -> tuple[Tensor, ...]:
         """Operands, then the result."""
         return (*self.operands, self.result)
@@ -109,3 +105,14 @@ def load_level(access: Access, order: tuple[int, ...]) -> int:
     """How many of the loops in `order` (outermost first) enclose the load: up to the last one that moves the tile."""
     used = access.dims_used()
     return max((level + 1 for level, dim in enumerate(order) if dim in used), default=0)
+
+
+def default_depths(problem: Problem, order: tuple[int, ...]) -> dict[str, int]:
+    """Slots per pool under the loops `order`: two where a loop refills it (one in use, one being filled), else one."""
+    depths = {t.label: 2 if load_level(t.access, order) else 1 for t in problem.operands if t.location == "dram"}
+    parallel = any(not problem.reduction(dim) for dim in order)
+    if problem.intermediate is not None:
+        depths["acc"] = 2 if parallel and problem.work.engine == "mx" else 1
+    if problem.result.location == "dram":
+        depths["out"] = 2 if parallel else 1
+    return depths

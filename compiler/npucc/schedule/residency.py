@@ -29,10 +29,6 @@ BUDGET_STEP = 4096
 """Budgets are rounded down to multiples of it, so that equal layers meet equal problems and are planned once."""
 
 
-PACKING_SECONDS = 0.3
-"""Time to look for addresses before a resident tensor is given up."""
-
-
 @dataclass(frozen=True)
 class Candidate:
     """A tensor that could stay on chip: its root value, bytes, lifetime in groups (inclusive), accesses."""
@@ -79,7 +75,8 @@ class FunctionSchedule:
                 break
             self._try(candidate)
         while not self._packs():
-            self._drop(min(self._kept, key=Candidate.gain))
+            for candidate in sorted(self._kept, key=Candidate.gain)[: max(1, len(self._kept) // 8)]:
+                self._drop(candidate)
 
     def problem(self, group: graph.GroupOp) -> Problem:
         """The group as a problem under the present residency."""
@@ -160,13 +157,22 @@ class FunctionSchedule:
             self._kept.pop()
 
     def _packs(self) -> bool:
-        """Whether the tensors and every group's buffers find addresses together."""
+        """Whether the tensors and every group's buffers find addresses together (greedily: the result must not
+        depend on the clock)."""
         buffers = [Buffer(align(c.bytes), c.first, c.last + 1) for c in self._kept]
         buffers += [Buffer(align(plan.sram_bytes), i, i + 1) for i, plan in self._plans.items() if plan.sram_bytes]
-        return not self._kept or allocate(buffers, self.target.sram.bytes, PACKING_SECONDS) is not None
+        return not self._kept or allocate(buffers, self.target.sram.bytes, time_limit=0.0) is not None
 
     def _drop(self, candidate: Candidate) -> None:
+        """Give a tensor back to DRAM; groups that no longer fit beside the others cost further tensors."""
+        if candidate not in self._kept:
+            return
         self._kept.remove(candidate)
         self.resident.discard(candidate.value)
         for index in range(candidate.first, candidate.last + 1):
-            self._plans[index] = self._required(index)
+            plan = self._search(index)
+            beside = [c for c in self._kept if c.first <= index <= c.last]
+            if plan is None and beside:
+                self._drop(min(beside, key=Candidate.gain))
+                plan = self._search(index)
+            self._plans[index] = plan if plan is not None else self._required(index)

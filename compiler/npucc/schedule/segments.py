@@ -24,18 +24,39 @@ def segments(problem: Problem, dim: int, tile: int) -> tuple[Segment, ...]:
     same number of positions (padding) before and after the box that the tile reads.
     """
     extent = problem.dims[dim].size
+    count = -(-extent // tile)
+
+    def signature(index: int) -> tuple[int, ...]:
+        size = min(tile, extent - index * tile)
+        return (size, *_padding(problem, dim, index * tile, size))
+
+    # Padding only shrinks along the front and only grows along the back: between the two, all tiles are alike.
+    front, back = 0, count
+    while front < back and not _inner(signature(front), tile):
+        front += 1
+    while back > front and not _inner(signature(back - 1), tile):
+        back -= 1
+    ends = [(index, signature(index)) for index in (*range(front), *range(back, count))]
+    found = [Segment(front * tile, tile, back - front, tile)] if back > front else []
+    return tuple(sorted([*found, *_runs(ends, tile)], key=lambda segment: segment.start))
+
+
+def _inner(signature: tuple[int, ...], tile: int) -> bool:
+    return signature[0] == tile and not any(signature[1:])
+
+
+def _runs(tiles: list[tuple[int, tuple[int, ...]]], tile: int) -> list[Segment]:
+    """Neighbouring tiles of equal signature as segments."""
     found: list[Segment] = []
-    last: tuple[int, ...] | None = None
-    for start in range(0, extent, tile):
-        size = min(tile, extent - start)
-        signature = (size, *_padding(problem, dim, start, size))
-        if signature == last:
+    last: tuple[int, tuple[int, ...]] | None = None
+    for index, signature in tiles:
+        if last is not None and last == (index - 1, signature):
             run = found[-1]
-            found[-1] = Segment(run.start, tile, run.count + 1, size)
+            found[-1] = Segment(run.start, tile, run.count + 1, run.size)
         else:
-            found.append(Segment(start, tile, 1, size))
-        last = signature
-    return tuple(found)
+            found.append(Segment(index * tile, tile, 1, signature[0]))
+        last = (index, signature)
+    return found
 
 
 def _padding(problem: Problem, dim: int, start: int, size: int) -> list[int]:

@@ -101,7 +101,7 @@ def grow(root: Operation, taken: set[Operation], order: dict[Operation, int]) ->
         cluster.ops.append(candidate)
         if not cluster.fits():
             return best
-        if cluster.escaping() == [candidate] or not list(candidate.results[0].uses):
+        if all(op is candidate for op in cluster.escaping()):
             best = list(cluster.ops)
 
 

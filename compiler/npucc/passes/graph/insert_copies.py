@@ -38,12 +38,13 @@ class GraphInsertCopiesPass(ModulePass):
 def _copy_operands(concat: graph.ConcatOp) -> None:
     seen: set[SSAValue] = set()
     for index, value in enumerate(concat.operands):
-        if value in seen or not _writable_in_place(value, concat):
+        if value in seen or not writable_in_place(value, concat):
             concat.operands[index] = copy_before(value, concat)
         seen.add(value)
 
 
-def _writable_in_place(value: SSAValue, concat: Operation) -> bool:
+def writable_in_place(value: SSAValue, concat: Operation) -> bool:
+    """Whether the producer of a concatenation's operand can write into the result's buffer."""
     if not isinstance(value.owner, (graph.GroupOp, graph.ConcatOp)):
         return False
     demanding = (graph.ConcatOp, graph.ReshapeOp, func.ReturnOp)
@@ -53,14 +54,14 @@ def _writable_in_place(value: SSAValue, concat: Operation) -> bool:
 def _copy_results(last: func.ReturnOp) -> None:
     taken: set[SSAValue] = set()
     for index, value in enumerate(last.operands):
-        owner = _storage_owner(value)
+        owner = storage_owner(value)
         if owner is None or owner in taken:
             last.operands[index] = copy_before(value, last)
         else:
             taken.add(owner)
 
 
-def _storage_owner(value: SSAValue) -> SSAValue | None:
+def storage_owner(value: SSAValue) -> SSAValue | None:
     """The value whose buffer can be the function's result, or None.
 
     A reshape passes its demand on only when its source has no other reshape (one buffer, one shape).

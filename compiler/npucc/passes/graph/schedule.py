@@ -39,6 +39,8 @@ class GraphSchedulePass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = target_of(ctx, self.target)
         for function in [f for f in op.body.ops if isinstance(f, func.FuncOp)]:
+            for each in function.walk():
+                each.attributes.pop(SPACE, None)
             schedule = FunctionSchedule(function, target, self.effort, self.time_limit)
             schedule.decide(resident=self.residency)
             if schedule.cut_short:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from npuisa.errors import ExitCode, NpuError, error_code
 from npuisa.target import Target
 from xdsl.builder import Builder
 from xdsl.context import Context
@@ -17,6 +18,7 @@ from npucc.constants import ConstantStore
 from npucc.context import constants_of, target_of
 from npucc.dialects import graph, tile
 from npucc.dialects.graph_ops.base import nodes_of, tensor_type
+from npucc.passes.graph.insert_copies import storage_owner, writable_in_place
 from npucc.passes.lower_graph.buffers import Buffers
 from npucc.passes.lower_graph.group import GroupLowering
 from npucc.passes.lower_graph.views import dense
@@ -24,6 +26,8 @@ from npucc.schedule.attribute import plan_of
 from npucc.schedule.groups import group_problem
 from npucc.schedule.problem import Location
 from npucc.schedule.storage import SPACE, Storage
+
+NOT_LOWERABLE = error_code("NPU-E0703", ExitCode.BAD_INPUT, "A graph is lowered before its passes have run")
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,40 @@ class ConvertGraphToTilePass(ModulePass):
         op.attributes["npucc.target"] = StringAttr(target.name)
 
 
+def require_lowerable(function: func.FuncOp) -> None:
+    """NPU-E0703, naming every op that the passes before have not put into its form."""
+    problems: list[NpuError] = []
+    returned: set[SSAValue] = set()
+    for op in function.body.block.ops:
+        where = ", ".join(nodes_of(op)) or op.name
+        if not isinstance(op, (graph.GroupOp, graph.ConstantOp, graph.ReshapeOp, graph.ConcatOp, func.ReturnOp)):
+            problems.append(_not_ready("the op stands outside a group", where, op.name, "run graph-fuse"))
+        if isinstance(op, graph.GroupOp) and op.schedule is None:
+            problems.append(_not_ready("the group has no schedule", where, op.name, "run graph-schedule"))
+        if isinstance(op, graph.ConcatOp) and not all(writable_in_place(value, op) for value in op.operands):
+            problems.append(_not_ready("an operand cannot be written in place", where, op.name, _COPIES))
+        if isinstance(op, graph.ConcatOp) and len(set(op.operands)) < len(op.operands):
+            problems.append(_not_ready("an operand is given twice", where, op.name, _COPIES))
+        for value in op.operands if isinstance(op, func.ReturnOp) else ():
+            owner = storage_owner(value)
+            if owner is None or owner in returned:
+                problems.append(_not_ready("a result has no buffer of its own", where, str(value.type), _COPIES))
+            else:
+                returned.add(owner)
+    if problems:
+        raise NpuError(NOT_LOWERABLE, "the graph is not ready for convert-graph-to-tile", problems=problems)
+
+
+_COPIES = "run graph-insert-copies"
+
+
+def _not_ready(message: str, where: str, found: str, remedy: str) -> NpuError:
+    return NpuError(NOT_LOWERABLE, message, where=where, found=found, remedy=remedy)
+
+
 def convert_function(function: func.FuncOp, target: Target, constants: ConstantStore) -> None:
     """Replace a graph function by its tile function."""
+    require_lowerable(function)
     storage = Storage(function)
     results = _results(function)
     outer = [
@@ -88,10 +124,9 @@ def _lower_group(
         return "sram" if isinstance(space, StringAttr) and space.data == "sram" else "dram"
 
     problem = group_problem(group, target, locate, storage.is_constant)
-    if group.schedule is None:
-        raise ValueError(f"group {index} has no schedule: run graph-schedule first")
     nodes = nodes_of(group)
-    plan = plan_of(group.schedule, problem, target, nodes)
+    schedule = group.schedule or graph.ScheduleAttr.make([], {}, {})
+    plan = plan_of(schedule, problem, target, nodes)
     operands = [buffers.of(value) for value in group.operands]
     lowering = GroupLowering(group, problem, plan, operands, buffers.of(group.results[0]), constants, target)
     return tile.GroupOp(next(iter(nodes), f"group{index}"), index, nodes, lowering.emit())
