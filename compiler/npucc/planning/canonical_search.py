@@ -5,8 +5,8 @@ The search space of Moffitt, "MiniMalloc: A Lightweight Memory Allocator for Har
 buffer; it is found by placing buffers by non-decreasing address, each on the skyline of those before.
 
 * A buffer is a candidate only if no other one would fit completely below it.
-* A branch is cut when, in some section of time, the lowest address that a waiting buffer can still have plus the bytes
-  that wait exceed the capacity. A buffer that has been passed over can no longer have its own lowest address.
+* A branch is cut when, in some section of time, the buffers that can lie no lower than some address do not fit above
+  it. A buffer that has been passed over can no longer have its own lowest address.
 * A buffer on which nothing will rest can be placed without trying alternatives.
 * Waiting buffers that fall apart into parts that never meet are solved part by part.
 
@@ -106,6 +106,8 @@ class _Search:
         self.end = len(alive) - alive[::-1].argmax(axis=0)
         self.alive = alive
         self.dead = np.where(alive, 0, _NEVER)
+        self.sized = np.where(alive, self.sizes, 0)
+        """[section, buffer]: bytes of the buffer where it lives; `dead`: _NEVER where it does not."""
         meets = (self.first[:, None] < self.end) & (self.first < self.end[:, None])
         np.fill_diagonal(meets, False)
         by_size = np.argsort(self.sizes, kind="stable")
@@ -222,7 +224,13 @@ class _Search:
                 bounds[index] = address + self.sizes[meets[smallest]]
             floors = bounds
         lowest = (floors + self.dead[rows]).min(axis=1)
-        return bool(((lowest < _NEVER) & (lowest + node.bytes[rows] > self.capacity)).any())
+        if ((lowest < _NEVER) & (lowest + node.bytes[rows] > self.capacity)).any():
+            return True
+        # The same for every other floor: what cannot lie lower than it must fit between it and the capacity.
+        order = np.argsort(-floors)
+        order = order[floors[order] < _NEVER]
+        sizes = self.sized[rows, order]
+        return bool(((sizes.cumsum(axis=1) + floors[order] > self.capacity) & (sizes > 0)).any())
 
     def _node(self, floors: Ints, waiting: Ints, crossing: Ints, address: int, rank: int) -> _Node:
         """A state with its choices after the last one, (address, rank); none that another one fits below."""
