@@ -1,4 +1,4 @@
-"""The acceptance checks on a few models (acceptance.py runs them on all)."""
+"""The acceptance checks; `python tests/acceptance/acceptance.py` runs them on any model, target and precision."""
 
 from __future__ import annotations
 
@@ -6,24 +6,67 @@ import sys
 from pathlib import Path
 
 import pytest
+from npucc.frontend.models import fetch_model, published_models
 from npucc.options import Options
+from npuisa.errors import NpuError
 from npuisa.target import Target
 
 sys.path.insert(0, str(Path(__file__).parent))
-from acceptance import examine
+from acceptance import REAL_MODELS, examine
+
+LIGHT = tuple(name for name in published_models() if name.startswith("light-"))
+OTHER_TARGETS = ("phone-npu-m1-class", "tpu-v4i-class")
+
+
+def check(model: str, weights: str, target: str, precision: str) -> None:
+    if model in published_models():
+        try:
+            fetch_model(model)
+        except NpuError as error:
+            if error.entry.code == "NPU-E0902":
+                pytest.skip(f"the registry cannot be reached: {error.found}")
+            raise
+    assert examine(model, weights, Target.load(target), Options(precision=precision)).problems == []
 
 
 @pytest.mark.parametrize(
-    ("model", "weights", "target", "precision"),
-    [
-        ("digits", "given", "edge-4t", "f32"),
-        ("digits", "given", "phone-npu-m1-class", "f16"),
-        ("digits", "given", "tpu-v4i-class", "bf16"),
-        ("light-squeezenet", "given", "edge-4t", ""),
-        ("light-squeezenet", "seeded", "edge-4t", "f16"),
-        ("light-shufflenet", "seeded", "edge-4t", ""),
-    ],
+    ("target", "precision"),
+    [("edge-4t", "f32"), ("phone-npu-m1-class", "f16"), ("tpu-v4i-class", "bf16")],
 )
-def test_model(model: str, weights: str, target: str, precision: str) -> None:
-    verdict = examine(model, weights, Target.load(target), Options(precision=precision))
-    assert verdict.problems == []
+def test_the_built_in_model(target: str, precision: str) -> None:
+    check("digits", "given", target, precision)
+
+
+@pytest.mark.parametrize("model", LIGHT)
+def test_light_models_with_seeded_weights(model: str) -> None:
+    check(model, "seeded", "edge-4t", "")
+
+
+@pytest.mark.parametrize("model", ["light-squeezenet", "light-inception-v1"])
+def test_light_models_as_they_are(model: str) -> None:
+    check(model, "given", "edge-4t", "")
+
+
+@pytest.mark.parametrize("model", REAL_MODELS)
+@pytest.mark.parametrize("precision", ["", "f16"])
+def test_published_models(model: str, precision: str) -> None:
+    check(model, "given", "edge-4t", precision)
+
+
+@pytest.mark.parametrize("target", OTHER_TARGETS)
+@pytest.mark.parametrize("model", ["light-resnet50", "light-shufflenet"])
+def test_other_targets(model: str, target: str) -> None:
+    check(model, "seeded", target, "f16")
+
+
+@pytest.mark.parametrize("target", OTHER_TARGETS)
+@pytest.mark.parametrize("model", ["mobilenetv2-7", "ch-pp-ocrv4-rec-infer"])
+def test_published_models_on_other_targets(model: str, target: str) -> None:
+    check(model, "given", target, "f16")
+
+
+def test_an_integer_machine_refuses_floats() -> None:
+    """With the type rule and the remedies, before anything is compiled."""
+    problems = examine("light-squeezenet", "given", Target.load("ethos-u55-256"), Options()).problems
+    assert len(problems) == 1 and "NPU-E0601" in problems[0]
+    assert "i8" in problems[0] and "remedy" in problems[0]
