@@ -35,11 +35,11 @@ def window_attributes(draw: st.DrawFn, rank: int) -> tuple[list[int], dict]:
 
 
 @settings(max_examples=40, deadline=None)
-@given(data=st.data(), rank=st.sampled_from([1, 2, 2]), groups=st.sampled_from([1, 1, 2, 4]), bias=st.booleans())
+@given(data=st.data(), rank=st.sampled_from([1, 2, 2, 3]), groups=st.sampled_from([1, 1, 2, 4]), bias=st.booleans())
 def test_conv(data, rank, groups, bias, matches_onnxruntime):
     kernel, attributes = data.draw(window_attributes(rank))
     per_group, outputs = data.draw(st.integers(1, 3)), groups * data.draw(st.integers(1, 3))
-    x, w = normal(2, groups * per_group, *[9, 8][:rank]), normal(outputs, per_group, *kernel)
+    x, w = normal(2, groups * per_group, *[9, 8, 7][:rank]), normal(outputs, per_group, *kernel)
     inputs = [x, w] + ([normal(outputs)] if bias else [])
     constants = list(range(1, len(inputs)))
     matches_onnxruntime("Conv", inputs, constants=constants, group=groups, **attributes)
@@ -83,19 +83,19 @@ def test_conv_transpose_output_shape(matches_onnxruntime):
 
 
 @settings(max_examples=40, deadline=None)
-@given(data=st.data(), rank=st.sampled_from([1, 2, 2]), ceil_mode=st.booleans())
+@given(data=st.data(), rank=st.sampled_from([1, 2, 2, 3]), ceil_mode=st.booleans())
 def test_max_pool(data, rank, ceil_mode, matches_onnxruntime):
     kernel, attributes = data.draw(window_attributes(rank))
-    x = normal(2, 3, *[10, 7][:rank])
+    x = normal(2, 3, *[10, 7, 8][:rank])
     matches_onnxruntime("MaxPool", [x], kernel_shape=kernel, ceil_mode=int(ceil_mode), **attributes)
 
 
 @settings(max_examples=40, deadline=None)
-@given(data=st.data(), rank=st.sampled_from([1, 2, 2]), include=st.booleans(), ceil_mode=st.booleans())
+@given(data=st.data(), rank=st.sampled_from([1, 2, 2, 3]), include=st.booleans(), ceil_mode=st.booleans())
 def test_average_pool(data, rank, include, ceil_mode, matches_onnxruntime):
     kernel, attributes = data.draw(window_attributes(rank))
     attributes.pop("dilations")
-    x = normal(2, 3, *[10, 7][:rank])
+    x = normal(2, 3, *[10, 7, 8][:rank])
     options = {"count_include_pad": int(include), "ceil_mode": int(ceil_mode)}
     matches_onnxruntime("AveragePool", [x], opset=19, kernel_shape=kernel, **options, **attributes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from xdsl.dialects.builtin import StringAttr
@@ -13,7 +14,7 @@ from npucc.constants import ConstantStore
 from npucc.dialects import graph
 from npucc.frontend.problems import Unsupported
 from npucc.frontend.tensors import MAX_ELEMENTS
-from npucc.types import Array, element_of, element_of_numpy, numpy_dtype, shape_of, tensor_of
+from npucc.types import Array, element_of, element_of_numpy, element_type, is_float, numpy_dtype, shape_of, tensor_of
 
 TENSOR = "tensor"
 """Discardable attribute of an op whose result is, in ONNX's own layout, the ONNX tensor of that name."""
@@ -22,6 +23,17 @@ MAX_OPS = 50_000
 """Most ops of an imported model, dead ones counted; passes take time in proportion."""
 
 Shape = tuple[int, ...]
+
+
+def wide_element(x: SSAValue) -> Attribute:
+    """The type in which sums and squares of x are kept: f32 for f16 and bf16, else its own."""
+    narrow = (element_type("f16"), element_type("bf16"))
+    return element_type("f32") if element_of(x) in narrow else element_of(x)
+
+
+def _holds(dtype: np.dtype[Any], number: int) -> bool:
+    """Whether an integer type (or bool) has this value."""
+    return number in (0, 1) if dtype == np.bool_ else np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
 
 
 class GraphBuilder:
@@ -70,7 +82,11 @@ class GraphBuilder:
 
     def scalar_of(self, number: float, element: Attribute) -> SSAValue:
         """A rank-0 constant of an element type; made once per value."""
-        array = np.asarray(number).astype(numpy_dtype(element))
+        dtype = numpy_dtype(element)
+        if not is_float(element) and not (float(number).is_integer() and _holds(dtype, int(number))):
+            found, remedy = f"{number:g} for elements of {dtype}", "cast the tensor to a float type before this node"
+            raise Unsupported("a number that is combined with integers is one of their type", found, remedy)
+        array = np.asarray(number).astype(dtype)
         key = (str(array.dtype), array.tobytes())
         if key not in self._scalars:
             self._scalars[key] = self.constant(array, f"scalar_{array.dtype}_{number:g}")
@@ -174,6 +190,12 @@ class GraphBuilder:
         """a / b."""
         return self.emit(graph.DivOp(a, b))
 
+    def divided(self, x: SSAValue, divisor: float) -> SSAValue:
+        """x / divisor; a product where the reciprocal is exact, nothing for 1."""
+        if is_float(element_of(x)) and abs(math.frexp(divisor)[0]) == 0.5:
+            return self.scaled(x, 1.0 / divisor)
+        return x if divisor == 1 else self.div(x, self.scalar(divisor, x))
+
     def sqrt(self, x: SSAValue) -> SSAValue:
         """Square root."""
         return self.emit(graph.SqrtOp(x))
@@ -187,9 +209,20 @@ class GraphBuilder:
         return self.emit(graph.ReduceOp(x, fn, tuple(sorted(axes)))) if axes else x
 
     def mean(self, x: SSAValue, axes: Sequence[int]) -> SSAValue:
-        """Mean over `axes` (kept with size 1)."""
-        count = math.prod(shape_of(x)[axis] for axis in axes)
-        return self.scaled(self.reduce(x, "sum", axes), 1.0 / count) if count else self.reduce(x, "sum", axes)
+        """Mean over `axes` (kept with size 1), in the type of x; integers truncate."""
+        return self.cast(self.wide_mean(x, axes), element_of(x))
+
+    def wide_mean(self, x: SSAValue, axes: Sequence[int]) -> SSAValue:
+        """Mean over `axes` (kept with size 1); that of f16 and bf16 is f32, whose sum and count do not overflow."""
+        count, element = math.prod(shape_of(x)[axis] for axis in axes), wide_element(x)
+        if not axes:
+            return self.cast(x, element)
+        total = self.emit(graph.ReduceOp(x, "sum", tuple(sorted(axes)), element))
+        return self.divided(total, count) if count else total
+
+    def widened(self, x: SSAValue) -> SSAValue:
+        """f16 and bf16 as f32; other types as they are."""
+        return self.cast(x, wide_element(x))
 
     # Provenance
 

@@ -9,16 +9,17 @@ from npucc.types import shape_of
 
 
 def to_channels_last(build: GraphBuilder, x: SSAValue) -> SSAValue:
-    """[n, c, h, w] -> [n, h, w, c]; [n, c, l] -> [n, 1, l, c]."""
-    if len(shape_of(x)) == 3:
+    """[n, c, spatial] -> [n, spatial, c]; one spatial axis becomes an image of height 1: [n, c, l] -> [n, 1, l, c]."""
+    rank = len(shape_of(x))
+    if rank == 3:
         n, c, length = shape_of(x)
         return build.reshape(build.transpose(x, (0, 2, 1)), (n, 1, length, c))
-    return build.transpose(x, (0, 2, 3, 1))
+    return build.transpose(x, (0, *range(2, rank), 1))
 
 
 def to_channels_first(build: GraphBuilder, y: SSAValue, spatial: int) -> SSAValue:
-    """[n, h, w, c] -> [n, c, h, w], or with one spatial axis [n, 1, l, c] -> [n, c, l]."""
+    """The inverse of `to_channels_last` for `spatial` axes."""
     if spatial == 1:
         n, _, length, c = shape_of(y)
         return build.transpose(build.reshape(y, (n, length, c)), (0, 2, 1))
-    return build.transpose(y, (0, 3, 1, 2))
+    return build.transpose(y, (0, spatial + 1, *range(1, spatial + 1)))

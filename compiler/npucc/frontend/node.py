@@ -129,11 +129,9 @@ class ImportNode:
         return int(self.attribute(name, default))
 
     def number(self, name: str, default: float = 0.0) -> float:
-        """A float attribute; ONNX stores f32, so the shortest decimal that rounds to it is meant."""
-        value = float(self.attribute(name, default))
-        if not math.isfinite(value):
-            return value
-        return float(str(np.float32(value)))
+        """A float attribute. ONNX stores f32, so a tensor of f64 meets the rounded value too."""
+        with np.errstate(over="ignore"):
+            return float(np.float32(self.attribute(name, default)))
 
     def text(self, name: str, default: str = "") -> str:
         """A string attribute."""

@@ -31,14 +31,14 @@ class Window:
         return (self.size - 1) * self.dilation + 1
 
 
-def spatial_rank(node: ImportNode, shape: tuple[int, ...]) -> int:
-    """Number of spatial axes of `[n, c, spatial...]`; 1 or 2 are supported."""
+def spatial_rank(node: ImportNode, shape: tuple[int, ...], most: int = 2) -> int:
+    """Number of spatial axes of `[n, c, spatial...]`; at most `most` are supported."""
     rank = len(shape) - 2
     if rank < 1:
         raise Malformed(f"{node.op_type} has an input of shape [n, c, spatial ...]", f"shape {list(shape)}")
-    if rank > 2:
+    if rank > most:
         raise Unsupported(
-            f"{node.op_type} has one or two spatial axes",
+            f"{node.op_type} has at most {most} spatial axes",
             f"{rank} spatial axes (input shape {list(shape)})",
             "split the third spatial axis into the batch, or leave this model part to the host",
         )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from ml_dtypes import finfo
-from xdsl.ir import SSAValue
+from xdsl.ir import Attribute, SSAValue
 
 from npucc.dialects import graph
 from npucc.frontend.node import ImportNode
@@ -37,7 +36,7 @@ def selu(node: ImportNode) -> SSAValue:
 def celu(node: ImportNode) -> SSAValue:
     """max(x, 0) + min(0, alpha * (exp(x / alpha) - 1)) = alpha * elu(x / alpha)."""
     alpha = node.number("alpha", 1.0)
-    inner = node.build.emit(graph.EluOp(node.build.scaled(node.input(0), 1.0 / alpha), 1.0))
+    inner = node.build.emit(graph.EluOp(node.build.divided(node.input(0), alpha), 1.0))
     return node.build.scaled(inner, alpha)
 
 
@@ -124,9 +123,7 @@ def parametric_relu(node: ImportNode) -> SSAValue:
 @onnx_op("Clip")
 def clip_attributes(node: ImportNode) -> SSAValue:
     """Before opset 11 the bounds are attributes."""
-    low = node.number("min") if node.has_attribute("min") else None
-    high = node.number("max") if node.has_attribute("max") else None
-    return _clip(node, low, high)
+    return _clip(node, node.number("min", -math.inf), node.number("max", math.inf))
 
 
 @onnx_op("Clip", since=11)
@@ -134,7 +131,7 @@ def clip_inputs(node: ImportNode) -> SSAValue:
     """From opset 11 on the bounds are optional inputs; bounds that are not constants become min and max."""
     bounds = [node.known(index) if node.has(index) else None for index in (1, 2)]
     if all(bounds[index - 1] is not None or not node.has(index) for index in (1, 2)):
-        return _clip(node, *[None if bound is None else float(bound.reshape(-1)[0]) for bound in bounds])
+        return _clip(node, *[None if bound is None else bound.reshape(-1)[0].item() for bound in bounds])
     x = node.input(0)
     low, high = node.optional(1), node.optional(2)
     x = x if low is None else node.build.emit(graph.MaxOp(x, low))
@@ -142,21 +139,25 @@ def clip_inputs(node: ImportNode) -> SSAValue:
 
 
 def _clip(node: ImportNode, low: float | None, high: float | None) -> SSAValue:
-    """Bounds at (or beyond) the limits of the element type do nothing; low > high gives `high` everywhere."""
-    x = node.input(0)
-    element = element_of(x)
-    dtype = numpy_dtype(element)
-    limits = _limits(dtype) if is_float(element) else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    low = None if low is None or low <= limits[0] else low
-    high = None if high is None or high >= limits[1] else high
+    """Bounds that exclude no value of the element type do nothing; low > high gives `high` everywhere."""
+    x, build = node.input(0), node.build
+    least, most = _limits(element_of(x))
+    low = None if low is None or low <= least else low
+    high = None if high is None or high >= most else high
     if low is None and high is None:
         return x
     if low == 0.0 and high is None:
-        return node.build.emit(graph.ReluOp(x))
-    return node.build.emit(graph.ClipOp(x, low, high))
+        return build.emit(graph.ReluOp(x))
+    if all(bound is None or bound == float(bound) for bound in (low, high)):
+        return build.emit(graph.ClipOp(x, low, high))
+    # A clip holds its bounds in f64, which has no room for these 64-bit integers.
+    x = x if low is None else build.emit(graph.MaxOp(x, build.scalar(low, x)))
+    return x if high is None else build.emit(graph.MinOp(x, build.scalar(high, x)))
 
 
-def _limits(dtype: np.dtype) -> tuple[float, float]:
-    """Least and greatest finite float; exporters write them for 'no bound'."""
-    info = finfo(dtype)
-    return float(info.min), float(info.max)
+def _limits(element: Attribute) -> tuple[float, float]:
+    """Least and greatest value of a type: infinities for floats, whose largest finite number does bind."""
+    if is_float(element):
+        return -math.inf, math.inf
+    info = np.iinfo(numpy_dtype(element))
+    return int(info.min), int(info.max)

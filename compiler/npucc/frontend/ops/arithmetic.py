@@ -9,9 +9,11 @@ from xdsl.ir import SSAValue
 
 from npucc.dialects import graph
 from npucc.frontend.node import ImportNode
-from npucc.frontend.problems import Malformed
+from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
-from npucc.types import element_of, is_float, shape_of
+from npucc.types import element_of, element_type, is_float, numpy_dtype, shape_of
+
+F32, F64 = element_type("f32"), element_type("f64")
 
 BinaryClass = Callable[[SSAValue, SSAValue], graph.GraphOp]
 
@@ -68,12 +70,15 @@ def mean(node: ImportNode) -> SSAValue:
     """Element-wise mean of any number of operands."""
     values = node.all_inputs()
     total = reduce(node.build.add, values)
-    return node.build.scaled(total, 1.0 / len(values))
+    return node.build.divided(total, len(values))
 
 
 @onnx_op("Pow")
 def power(node: ImportNode) -> SSAValue:
-    """a ** b. The exponent may have another type; constant exponents 1, 2, 3, 0.5 and -1 become cheaper ops."""
+    """a ** b in the type of a. Constant exponents 1, 2 and 3 become products; the others are left to the passes.
+
+    A base of integers with an exponent of another type computes in f64 and truncates, as C's `pow` does.
+    """
     build = node.build
     base, exponent = binary_operands(node)
     known = build.known(exponent)
@@ -84,11 +89,24 @@ def power(node: ImportNode) -> SSAValue:
         if value in (2, 3):
             square = build.mul(base, base)
             return square if value == 2 else build.mul(square, base)
-        if is_float(element_of(base)) and value == 0.5:
-            return build.sqrt(base)
-        if is_float(element_of(base)) and value == -1:
-            return build.emit(graph.ReciprocalOp(base))
-    return build.emit(graph.PowOp(base, build.cast(exponent, element_of(base))))
+    element, other = element_of(base), element_of(exponent)
+    if element == other:
+        return build.emit(graph.PowOp(base, exponent))
+    wide = F64 if F64 in (element, other) or not is_float(element) else F32
+    return build.cast(build.emit(graph.PowOp(build.cast(base, wide), build.cast(exponent, wide))), element)
+
+
+@onnx_op("BitShift")
+def bit_shift(node: ImportNode) -> SSAValue:
+    """x * 2 ** n or x / 2 ** n of unsigned integers."""
+    build, x = node.build, node.input(0)
+    direction, dtype = node.text("direction"), numpy_dtype(element_of(x))
+    if dtype.kind != "u":
+        raise Unsupported("shifted integers are unsigned", str(dtype), "cast to an unsigned type")
+    if direction not in ("LEFT", "RIGHT"):
+        raise Malformed("`direction` is LEFT or RIGHT", f"`{direction}`")
+    factor = build.emit(graph.PowOp(build.scalar(2, x), node.input(1)))
+    return build.emit((graph.MulOp if direction == "LEFT" else graph.DivOp)(x, factor))
 
 
 @onnx_op("Mod")

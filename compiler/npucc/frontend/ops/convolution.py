@@ -11,7 +11,7 @@ from npucc.frontend.node import ImportNode
 from npucc.frontend.problems import Malformed
 from npucc.frontend.registry import onnx_op
 from npucc.frontend.windows import Window, explicit_pads, per_axis, same_pads, spatial_rank, windows
-from npucc.types import Array, shape_of
+from npucc.types import Array, element_of, numpy_dtype, shape_of
 
 
 @onnx_op("Conv")
@@ -19,11 +19,15 @@ def conv(node: ImportNode) -> SSAValue:
     """x [n, ci, spatial], w [co, ci / group, kernel], bias [co]."""
     x, w, build = node.input(0), node.input(1), node.build
     shape, kernel = shape_of(x), shape_of(w)
-    rank, groups = spatial_rank(node, shape), node.integer("group", 1)
+    rank, groups = spatial_rank(node, shape, most=3), node.integer("group", 1)
     check_channels(kernel, rank, shape[1], groups)
     axes = windows(node, shape[2:], list(kernel[2:]))
     if node.integers("kernel_shape") not in ([], list(kernel[2:])):
         raise Malformed("`kernel_shape` is the shape of the weights", f"{node.integers('kernel_shape')}, {kernel[2:]}")
+    bias = node.optional(2)
+    if rank == 3:
+        y = _conv_of_volumes(node, x, w, axes, groups)
+        return to_channels_first(build, y if bias is None else build.add(y, bias), rank)
     if rank == 1:
         w = build.reshape(w, (*kernel[:2], 1, kernel[2]))
     strides, dilations, pads = geometry(axes)
@@ -34,8 +38,30 @@ def conv(node: ImportNode) -> SSAValue:
         y = build.emit(graph.DepthwiseConvOp(image, filters, strides, dilations, pads))
     else:
         y = build.emit(graph.ConvOp(image, build.transpose(w, (2, 3, 1, 0)), strides, dilations, pads, groups))
-    bias = node.optional(2)
     return to_channels_first(build, y if bias is None else build.add(y, bias), rank)
+
+
+def _conv_of_volumes(node: ImportNode, x: SSAValue, w: SSAValue, axes: list[Window], groups: int) -> SSAValue:
+    """[n, d, h, w, c]: the sum over the kernel's planes of two-dimensional convolutions of the planes they meet."""
+    build, depth = node.build, axes[0]
+    volume = to_channels_last(build, x)
+    n, _, height, width, channels = shape_of(volume)
+    sides: list[SSAValue] = []
+    for count in (depth.before, depth.after):
+        zeros = np.broadcast_to(np.zeros((), numpy_dtype(element_of(x))), (n, count, height, width, channels))
+        sides.append(build.constant(zeros, f"{node.label}.padding"))
+    volume = build.concat([sides[0], volume, sides[1]], 1)
+    total: SSAValue | None = None
+    for tap in range(depth.size):
+        planes = build.slice_axis(volume, 1, tap * depth.dilation, depth.output, depth.stride)
+        planes = build.reshape(planes, (n * depth.output, height, width, channels))
+        kernel = build.slice_axis(w, 2, tap, 1)
+        kernel = build.transpose(build.reshape(kernel, (*shape_of(w)[:2], *shape_of(w)[3:])), (2, 3, 1, 0))
+        y = build.emit(graph.ConvOp(planes, kernel, *geometry(axes[1:]), groups))
+        total = y if total is None else build.add(total, y)
+    if total is None:
+        raise Malformed("the kernel has at least one plane", "none")
+    return build.reshape(total, (n, depth.output, *shape_of(total)[1:]))
 
 
 def check_channels(kernel: tuple[int, ...], rank: int, channels: int, groups: int) -> None:

@@ -13,7 +13,7 @@ from npucc.frontend.node import ImportNode, Value
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
 from npucc.frontend.tensors import type_name
-from npucc.types import element_of, element_of_numpy, is_float
+from npucc.types import element_of, element_of_numpy, element_type, is_float
 
 UnaryClass = Callable[[SSAValue], graph.GraphOp]
 
@@ -104,24 +104,65 @@ def tangent(node: ImportNode) -> SSAValue:
     return build.div(build.emit(graph.SinOp(x)), build.emit(graph.CosOp(x)))
 
 
-def _exponentials(node: ImportNode) -> tuple[SSAValue, SSAValue]:
-    """exp(x) / 2 and exp(-x) / 2."""
-    x, build = node.input(0), node.build
-    grown = build.emit(graph.ExpOp(x))
-    decayed = build.emit(graph.ExpOp(build.emit(graph.NegOp(x))))
-    return build.scaled(grown, 0.5), build.scaled(decayed, 0.5)
+def _half_magnitude(node: ImportNode) -> SSAValue:
+    """|x| / 2, wide. Its exponential is finite for every x whose hyperbolic functions are."""
+    build = node.build
+    return build.scaled(build.emit(graph.AbsOp(build.widened(node.input(0)))), 0.5)
 
 
 @onnx_op("Sinh")
 def hyperbolic_sine(node: ImportNode) -> SSAValue:
-    """(exp x - exp -x) / 2."""
-    return node.build.sub(*_exponentials(node))
+    """(exp x - exp -x) / 2 without cancellation near 0 and without overflow below the result's.
+
+    With h = |x| / 2 and w = exp(h) - 1, 2 sinh h = w + w / (1 + w) and 2 cosh h = (1 + w) + 1 / (1 + w); then
+    sinh |x| = 2 sinh h cosh h.
+    """
+    x, build = node.input(0), node.build
+    half = _half_magnitude(node)
+    limit = 700.0 if element_of(half) == element_type("f64") else 88.0  # exp(limit) is finite, its square is not
+    grown = build.emit(graph.Expm1Op(build.emit(graph.MinOp(half, build.scalar(limit, half)))))
+    power = build.shifted(grown, 1.0)
+    sine = build.scaled(build.add(grown, build.div(grown, power)), 0.5)
+    cosine = build.add(power, build.emit(graph.ReciprocalOp(power)))
+    magnitude = build.mul(sine, cosine)
+    negative = build.emit(graph.LessOp(x, build.scalar(0.0, x)))
+    signed = build.emit(graph.WhereOp(negative, build.emit(graph.NegOp(magnitude)), magnitude))
+    return build.cast(signed, element_of(x))
 
 
 @onnx_op("Cosh")
 def hyperbolic_cosine(node: ImportNode) -> SSAValue:
-    """(exp x + exp -x) / 2."""
-    return node.build.add(*_exponentials(node))
+    """(exp x + exp -x) / 2 with each exponential as a square, so that nothing overflows below the result."""
+    x, build = node.input(0), node.build
+    root = build.emit(graph.ExpOp(_half_magnitude(node)))
+    half = build.scaled(root, 0.5)
+    decayed = build.div(build.emit(graph.ReciprocalOp(root)), build.scaled(root, 2.0))
+    return build.cast(build.add(build.mul(half, root), decayed), element_of(x))
+
+
+@onnx_op("Asinh")
+def inverse_hyperbolic_sine(node: ImportNode) -> SSAValue:
+    """sign(x) log(|x| + sqrt(x^2 + 1)); by |x|, because the sum cancels for negative x."""
+    x, build = node.input(0), node.build
+    magnitude = build.emit(graph.AbsOp(x))
+    root = build.sqrt(build.shifted(build.mul(x, x), 1.0))
+    return build.mul(build.emit(graph.SignOp(x)), build.emit(graph.LogOp(build.add(magnitude, root))))
+
+
+@onnx_op("Acosh")
+def inverse_hyperbolic_cosine(node: ImportNode) -> SSAValue:
+    """log(x + sqrt(x^2 - 1))."""
+    x, build = node.input(0), node.build
+    root = build.sqrt(build.shifted(build.mul(x, x), -1.0))
+    return build.emit(graph.LogOp(build.add(x, root)))
+
+
+@onnx_op("Atanh")
+def inverse_hyperbolic_tangent(node: ImportNode) -> SSAValue:
+    """log((1 + x) / (1 - x)) / 2."""
+    x, build = node.input(0), node.build
+    ratio = build.div(build.shifted(x, 1.0), build.sub(build.scalar(1.0, x), x))
+    return build.scaled(build.emit(graph.LogOp(ratio)), 0.5)
 
 
 @onnx_op("IsNaN")

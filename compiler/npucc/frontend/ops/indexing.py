@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from xdsl.ir import SSAValue
+from xdsl.ir import Attribute, SSAValue
 
 from npucc.dialects import graph
 from npucc.frontend.node import ImportNode
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
-from npucc.types import BOOL, element_of, element_type, numpy_dtype, shape_of
+from npucc.types import BOOL, element_of, element_type, is_float, numpy_dtype, shape_of
 
 I64 = element_type("i64")
+_PRODUCT_TYPES = tuple(element_type(name) for name in ("f32", "f16", "bf16"))
+MAX_TOP = 128
 MAX_ONE_HOT = 1 << 27
 """Most elements of a one-hot matrix or mask."""
 
@@ -113,16 +115,32 @@ def _one_hot_rows(node: ImportNode, indices: SSAValue, size: int) -> SSAValue:
 
 
 def lookup(node: ImportNode, x: SSAValue, indices: SSAValue, axis: int) -> SSAValue:
-    """Gather along `axis` with computed indices, by a one-hot product (integers: as wide as they are)."""
+    """Gather along `axis` with computed indices: a product with a one-hot matrix; for types that the matrix engine does
+    not have, the sum over the axis of what a mask leaves."""
     build, shape = node.build, shape_of(x)
     element = element_of(x)
     before, size, after = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
     rows = _one_hot_rows(node, indices, size)
     table = build.reshape(x, (before, size, after))
-    if element == BOOL:
-        table = build.cast(table, element_type("i8"))
-    found = build.matmul(build.cast(rows, element_of(table)), table)
-    return build.reshape(build.cast(found, element), (*shape[:axis], *shape_of(indices), *shape[axis + 1 :]))
+    if element in _PRODUCT_TYPES:
+        found = build.matmul(build.cast(rows, element), table)
+    else:
+        count = shape_of(rows)[0]
+        _check_mask(before * count * size * after)
+        found = masked_sum(
+            node, build.reshape(rows, (count, size, 1)), build.reshape(table, (before, 1, size, after)), 2
+        )
+    return build.reshape(found, (*shape[:axis], *shape_of(indices), *shape[axis + 1 :]))
+
+
+def masked_sum(node: ImportNode, mask: SSAValue, x: SSAValue, axis: int) -> SSAValue:
+    """Sum over `axis` (kept) of x where the mask holds; for bool: whether any of them is true."""
+    build = node.build
+    if element_of(x) == BOOL:
+        both = build.cast(build.emit(graph.AndOp(mask, x)), element_type("i32"))
+        return build.cast(build.reduce(both, "sum", [axis]), BOOL)
+    chosen = build.emit(graph.WhereOp(mask, x, build.scalar(0, x)))
+    return build.reduce(chosen, "sum", [axis])
 
 
 @onnx_op("GatherElements", since=11)
@@ -143,20 +161,14 @@ def gather_elements(node: ImportNode) -> SSAValue:
     columns = build.reshape(columns, (*shape_of(columns), 1))
     rank = len(shape) + 1
     hit = build.emit(graph.EqualOp(_wrapped(node, columns, shape[axis]), _positions(node, shape[axis], rank - 1, rank)))
-    element = element_of(x)
-    if element == BOOL:
-        both = build.cast(build.emit(graph.AndOp(hit, lines)), element_type("i32"))
-        y = build.cast(build.reduce(both, "sum", [rank - 1]), BOOL)
-    else:
-        chosen = build.emit(graph.WhereOp(hit, lines, build.scalar(0, lines)))
-        y = build.reduce(chosen, "sum", [rank - 1])
+    y = masked_sum(node, hit, lines, rank - 1)
     y = build.reshape(y, [wanted[i] for i in (*order, axis)])
     return build.transpose(y, [(*order, axis).index(i) for i in range(len(shape))])
 
 
 @onnx_op("CumSum")
 def cumulative_sum(node: ImportNode) -> SSAValue:
-    """Running sums along an axis: a product with a triangle of ones."""
+    """Running sums along an axis: a product with a triangle of ones (integers: masked sums)."""
     build, x = node.build, node.input(0)
     shape = shape_of(x)
     axis = node.wrap_axis(int(node.constant(1, "axis").reshape(-1)[0]), len(shape))
@@ -165,6 +177,57 @@ def cumulative_sum(node: ImportNode) -> SSAValue:
     triangle = np.tril(np.ones((size, size)), offset)
     if node.integer("reverse"):
         triangle = triangle.T
-    matrix = build.constant(triangle.astype(numpy_dtype(element_of(x))), f"{node.label}.triangle")
-    flat = build.reshape(x, (math.prod(shape[:axis]), size, math.prod(shape[axis + 1 :])))
-    return build.reshape(build.matmul(matrix, flat), shape)
+    lines = (math.prod(shape[:axis]), size, math.prod(shape[axis + 1 :]))
+    if element_of(x) in _PRODUCT_TYPES:
+        matrix = build.constant(triangle.astype(numpy_dtype(element_of(x))), f"{node.label}.triangle")
+        return build.reshape(build.matmul(matrix, build.reshape(x, lines)), shape)
+    _check_mask(math.prod(lines) * size)
+    mask = build.constant(triangle.astype(bool)[:, :, None], f"{node.label}.triangle")
+    spread = build.reshape(x, (lines[0], 1, *lines[1:]))
+    return build.reshape(masked_sum(node, mask, spread, 2), shape)
+
+
+@onnx_op("TopK")
+def top_k(node: ImportNode) -> list[SSAValue]:
+    """The k greatest (or least) elements of each line, in order: an arg max, which is then taken out, k times."""
+    build, x = node.build, node.input(0)
+    k = node.integer("k") if node.has_attribute("k") else int(node.constant(1, "k").reshape(-1)[0])
+    shape = shape_of(x)
+    axis, largest = node.axis("axis", len(shape), -1), bool(node.integer("largest", 1))
+    if not 0 <= k <= shape[axis]:
+        raise Malformed("k lies within the axis", f"k = {k}, axis of {shape[axis]}")
+    if not 0 < k <= MAX_TOP:
+        raise Unsupported(f"TopK takes 1 to {MAX_TOP} elements", f"k = {k}", "sort outside the model")
+    worst = _worst(element_of(x), largest)
+    positions = _positions(node, shape[axis], axis, len(shape))
+    values: list[SSAValue] = []
+    indices: list[SSAValue] = []
+    left, taken = x, None
+    for _ in range(k):
+        best, found = _best(node, left, taken, axis, "max" if largest else "min")
+        values.append(best)
+        indices.append(found)
+        hit = build.emit(graph.EqualOp(positions, found))
+        taken = hit if taken is None else build.emit(graph.OrOp(taken, hit))
+        left = build.emit(graph.WhereOp(taken, build.scalar(worst, x), x))
+    return [build.concat(values, axis), build.concat(indices, axis)]
+
+
+def _worst(element: Attribute, largest: bool) -> float:
+    """What no element is worse than."""
+    if is_float(element):
+        return -np.inf if largest else np.inf
+    limits = np.iinfo(numpy_dtype(element))
+    return limits.min if largest else limits.max
+
+
+def _best(node: ImportNode, x: SSAValue, taken: SSAValue | None, axis: int, fn: str) -> tuple[SSAValue, SSAValue]:
+    """The extreme value and its first position that has not been taken."""
+    build, shape = node.build, shape_of(x)
+    best = build.reduce(x, fn, [axis])
+    hit = build.emit(graph.EqualOp(x, best))
+    if taken is not None:  # the filler may equal a value that is left
+        hit = build.emit(graph.AndOp(hit, build.emit(graph.NotOp(taken))))
+    positions = _positions(node, shape[axis], axis, len(shape))
+    chosen = build.emit(graph.WhereOp(hit, positions, build.scalar_of(shape[axis], I64)))
+    return best, build.reduce(chosen, "min", [axis])

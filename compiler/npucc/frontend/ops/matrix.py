@@ -7,7 +7,7 @@ from xdsl.ir import SSAValue
 from npucc.frontend.node import ImportNode
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
-from npucc.types import shape_of
+from npucc.types import element_of, is_float, shape_of
 
 
 @onnx_op("MatMul")
@@ -40,7 +40,7 @@ def gemm(node: ImportNode) -> SSAValue:
     b = build.transpose(b, (1, 0)) if node.integer("transB") else b
     alpha, beta = node.number("alpha", 1.0), node.number("beta", 1.0)
     known = build.known(b)
-    if alpha != 1 and known is not None:
+    if alpha != 1 and known is not None and is_float(element_of(b)):
         b = build.constant((known * known.dtype.type(alpha)).astype(known.dtype), f"{node.label}.scaled")
         alpha = 1.0
     y = build.scaled(build.matmul(a, b), alpha)

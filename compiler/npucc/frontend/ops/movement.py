@@ -132,6 +132,8 @@ def _slice(node: ImportNode, starts: list[int], ends: list[int], axes: list[int]
         axis = node.wrap_axis(axis, len(shape))
         if step < 0 and end < -shape[axis]:
             end = None  # before the first element
+        if step < 0 and start < -shape[axis]:
+            start = 0  # ONNX clamps the start to the first element, where Python takes nothing
         positions = range(*slice(start, end, step).indices(shape[axis]))
         first[axis], step_of[axis], sizes[axis] = (positions.start, step, len(positions)) if positions else (0, 1, 0)
         if len(positions) == 1:

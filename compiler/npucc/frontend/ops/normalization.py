@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from ml_dtypes import finfo
 from xdsl.ir import SSAValue
 
 from npucc.dialects import graph
@@ -58,9 +57,12 @@ def _batch_normalization_of_values(node: ImportNode, rank: int, epsilon: float) 
 
 
 def standardize(node: ImportNode, x: SSAValue, axes: list[int], epsilon: float) -> tuple[SSAValue, SSAValue, SSAValue]:
-    """(x - mean) / sqrt(variance + epsilon) over `axes`; also the mean and the reciprocal deviation."""
+    """(x - mean) / sqrt(variance + epsilon) over `axes`; also the mean and the reciprocal deviation.
+
+    All three are f32 for narrower floats, whose squares overflow.
+    """
     build = node.build
-    mean = build.mean(x, axes)
+    mean = build.wide_mean(x, axes)
     centered = build.sub(x, mean)
     variance = build.mean(build.mul(centered, centered), axes)
     inverse = build.emit(graph.ReciprocalOp(build.sqrt(build.shifted(variance, epsilon))))
@@ -74,7 +76,7 @@ def instance_normalization(node: ImportNode) -> SSAValue:
     rank = len(shape_of(x))
     normal, _, _ = standardize(node, x, list(range(2, rank)), node.number("epsilon", 1e-5))
     scale, bias = (_along_channels(node, node.input(index), rank) for index in (1, 2))
-    return build.add(build.mul(normal, scale), bias)
+    return build.cast(build.add(build.mul(normal, scale), bias), element_of(x))
 
 
 @onnx_op("LayerNormalization")
@@ -115,30 +117,31 @@ def group_normalization(node: ImportNode) -> SSAValue:
     normal, _, _ = standardize(node, grouped, list(range(2, len(split))), node.number("epsilon", 1e-5))
     if node.opset < 21:
         scale, bias = (_along_channels(node, node.input(index), len(split)) for index in (1, 2))
-        return build.reshape(build.add(build.mul(normal, scale), bias), shape)
+        return build.cast(build.reshape(build.add(build.mul(normal, scale), bias), shape), element_of(x))
     scale, bias = (_along_channels(node, node.input(index), len(shape)) for index in (1, 2))
-    return build.add(build.mul(build.reshape(normal, shape), scale), bias)
+    return build.cast(build.add(build.mul(build.reshape(normal, shape), scale), bias), element_of(x))
 
 
 @onnx_op("MeanVarianceNormalization")
 def mean_variance_normalization(node: ImportNode) -> SSAValue:
-    """(x - mean) / (sqrt(variance) + 1e-9) over `axes`."""
+    """(x - mean) / (sqrt(variance) + 1e-9) over `axes`, in f32 for narrower floats."""
     build, x = node.build, node.input(0)
     rank = len(shape_of(x))
     axes = [node.wrap_axis(axis, rank) for axis in node.integers("axes", (0, 2, 3))]
-    centered = build.sub(x, build.mean(x, axes))
+    centered = build.sub(x, build.wide_mean(x, axes))
     deviation = build.sqrt(build.mean(build.mul(centered, centered), axes))
-    return build.div(centered, build.shifted(deviation, 1e-9))
+    return build.cast(build.div(centered, build.shifted(deviation, 1e-9)), element_of(x))
 
 
 @onnx_op("LpNormalization")
 def lp_normalization(node: ImportNode) -> SSAValue:
-    """x divided by its p-norm along one axis."""
+    """x divided by its p-norm along one axis; 0 where the norm is 0."""
     build, x, p = node.build, node.input(0), node.integer("p", 2)
     axis = node.axis("axis", len(shape_of(x)), -1)
     norm = lp_root(node, build.reduce(lp_power(node, x, p), "sum", [axis]), p)
-    least = float(finfo(numpy_dtype(element_of(x))).smallest_normal)  # 0 / 0 is 0 here
-    return build.div(x, build.emit(graph.MaxOp(norm, build.scalar(least, norm))))
+    is_zero = build.emit(graph.EqualOp(norm, build.scalar(0.0, norm)))
+    divisor = build.emit(graph.WhereOp(is_zero, build.scalar(np.inf, norm), norm))
+    return build.cast(build.div(x, divisor), element_of(x))
 
 
 @onnx_op("LRN")
@@ -151,9 +154,10 @@ def local_response_normalization(node: ImportNode) -> SSAValue:
         raise Malformed("`size` is at least 1", f"{size}")
     x = to_channels_last(build, node.input(0))
     pads = (0, (size - 1) // 2, 0, size - 1 - (size - 1) // 2)
-    squares = build.mul(x, x)
+    wide = build.widened(x)
+    squares = build.mul(wide, wide)
     # Windows along the channels: the last two axes, of which only the channels have a window.
     total = build.emit(graph.WindowReduceOp(squares, "sum", (2, 3), (1, size), (1, 1), (1, 1), pads))
     base = build.shifted(build.scaled(total, node.number("alpha", 1e-4) / size), node.number("bias", 1.0))
     divisor = build.emit(graph.PowOp(base, build.scalar(node.number("beta", 0.75), base)))
-    return to_channels_first(build, build.div(x, divisor), len(shape) - 2)
+    return to_channels_first(build, build.cast(build.div(x, divisor), element_of(x)), len(shape) - 2)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 
 import numpy as np
-from xdsl.ir import SSAValue
+from xdsl.ir import Attribute, SSAValue
 
 from npucc.dialects import graph
+from npucc.frontend.builder import wide_element
 from npucc.frontend.layout import to_channels_first, to_channels_last
 from npucc.frontend.node import ImportNode
 from npucc.frontend.problems import Malformed, Unsupported
@@ -19,26 +21,39 @@ from npucc.types import Array, element_of, numpy_dtype
 def _pool_windows(node: ImportNode) -> list[Window]:
     """The windows of a pooling node."""
     shape = node.shape(0)
-    spatial_rank(node, shape)
+    spatial_rank(node, shape, most=3)
     return windows(node, shape[2:], node.integers("kernel_shape"))
 
 
-def _window_reduce(node: ImportNode, x: SSAValue, fn: str, axes: list[Window]) -> SSAValue:
-    """Reduce windows of a channels-last image of one or two spatial axes."""
-    pair = axes if len(axes) == 2 else [Window(1, 1, 1, 1, 1, 0, 0, 0), axes[0]]
-    y, x_axis = pair
-    pads = (y.before, x_axis.before, y.after, x_axis.after)
-    return node.build.emit(
-        graph.WindowReduceOp(
-            x,
-            fn,
-            (1, 2),
-            (y.size, x_axis.size),
-            (y.stride, x_axis.stride),
-            (y.dilation, x_axis.dilation),
-            pads,
-        )
-    )
+def _window_reduce(
+    node: ImportNode, x: SSAValue, fn: str, axes: list[Window], element: Attribute | None = None
+) -> SSAValue:
+    """Reduce windows of a channels-last tensor of one to three spatial axes; the third is reduced by itself.
+
+    The result has the element type `element`, or that of x.
+    """
+    if len(axes) == 1:
+        return _reduce_pair(node, x, fn, (1, 2), (_WHOLE, axes[0]), element)
+    y = _reduce_pair(node, x, fn, (1, 2), (axes[0], axes[1]), element)
+    return y if len(axes) == 2 else _reduce_pair(node, y, fn, (2, 3), (_WHOLE, axes[2]), element)
+
+
+_WHOLE = Window(1, 1, 1, 1, 1, 0, 0, 0)
+"""A window of one element on an axis that is not reduced."""
+
+
+def _reduce_pair(
+    node: ImportNode,
+    x: SSAValue,
+    fn: str,
+    axes: tuple[int, int],
+    pair: tuple[Window, Window],
+    element: Attribute | None,
+) -> SSAValue:
+    a, b = pair
+    pads = (a.before, b.before, a.after, b.after)
+    sizes, strides, dilations = (a.size, b.size), (a.stride, b.stride), (a.dilation, b.dilation)
+    return node.build.emit(graph.WindowReduceOp(x, fn, axes, sizes, strides, dilations, pads, element))
 
 
 @onnx_op("MaxPool")
@@ -53,18 +68,20 @@ def max_pool(node: ImportNode) -> SSAValue:
 
 @onnx_op("AveragePool")
 def average_pool(node: ImportNode) -> SSAValue:
-    """Sum of each window times the reciprocal of its number of elements."""
+    """Sum of each window (f32 for narrower floats) divided by its number of elements."""
     axes, build = _pool_windows(node), node.build
-    y = _window_reduce(node, to_channels_last(build, node.input(0)), "sum", axes)
+    x = to_channels_last(build, node.input(0))
+    y = _window_reduce(node, x, "sum", axes, wide_element(x))
     counts = [_counts(axis, bool(node.integer("count_include_pad"))) for axis in axes]
     dtype = numpy_dtype(element_of(y))
     if all(np.all(count == count[0]) for count in counts):
-        y = build.scaled(y, 1.0 / math.prod(int(count[0]) for count in counts))
+        y = build.divided(y, math.prod(int(count[0]) for count in counts))
     else:
-        rows = counts[0] if len(counts) == 2 else np.ones(1)
-        factors = 1.0 / (rows[:, None, None] * counts[-1][None, :, None])
-        y = build.mul(y, build.constant(factors.astype(dtype), f"{node.label}.reciprocal_counts"))
-    return to_channels_first(build, y, len(axes))
+        divisors = reduce(np.multiply.outer, counts)[..., None]
+        if len(axes) == 1:
+            divisors = divisors[None]
+        y = build.div(y, build.constant(divisors.astype(dtype), f"{node.label}.counts"))
+    return to_channels_first(build, build.cast(y, element_of(x)), len(axes))
 
 
 def _counts(axis: Window, with_padding: bool) -> Array:
@@ -82,13 +99,15 @@ def _counts(axis: Window, with_padding: bool) -> Array:
 def lp_pool(node: ImportNode) -> SSAValue:
     """(sum |x| ** p) ** (1 / p) of each window."""
     axes, build, p = _pool_windows(node), node.build, node.integer("p", 2)
-    powers = lp_power(node, to_channels_last(build, node.input(0)), p)
-    return to_channels_first(build, lp_root(node, _window_reduce(node, powers, "sum", axes), p), len(axes))
+    x = to_channels_last(build, node.input(0))
+    norm = lp_root(node, _window_reduce(node, lp_power(node, x, p), "sum", axes), p)
+    return to_channels_first(build, build.cast(norm, element_of(x)), len(axes))
 
 
 def lp_power(node: ImportNode, x: SSAValue, p: int) -> SSAValue:
-    """|x| ** p."""
+    """|x| ** p, in f32 for narrower floats: squares overflow them."""
     build = node.build
+    x = build.widened(x)
     if p < 1:
         raise Malformed("`p` is at least 1", f"p = {p}")
     if p == 2:
@@ -127,5 +146,6 @@ def global_max_pool(node: ImportNode) -> SSAValue:
 @onnx_op("GlobalLpPool")
 def global_lp_pool(node: ImportNode) -> SSAValue:
     """(sum |x| ** p) ** (1 / p) over all spatial axes."""
-    p, axes = node.integer("p", 2), _image_axes(node)
-    return lp_root(node, node.build.reduce(lp_power(node, node.input(0), p), "sum", axes), p)
+    p, axes, build = node.integer("p", 2), _image_axes(node), node.build
+    norm = lp_root(node, build.reduce(lp_power(node, node.input(0), p), "sum", axes), p)
+    return build.cast(norm, element_of(node.input(0)))

@@ -10,7 +10,7 @@ from xdsl.ir import SSAValue
 from npucc.dialects import graph
 from npucc.frontend.node import ImportNode
 from npucc.frontend.registry import onnx_op
-from npucc.types import shape_of
+from npucc.types import element_of, shape_of
 
 Reduction = Callable[[ImportNode, SSAValue, list[int]], SSAValue]
 
@@ -28,11 +28,17 @@ def _norm_1(node: ImportNode, x: SSAValue, axes: list[int]) -> SSAValue:
 
 
 def _sum_of_squares(node: ImportNode, x: SSAValue, axes: list[int]) -> SSAValue:
-    return node.build.reduce(node.build.mul(x, x), "sum", axes)
+    return node.build.cast(_wide_sum_of_squares(node, x, axes), element_of(x))
 
 
 def _norm_2(node: ImportNode, x: SSAValue, axes: list[int]) -> SSAValue:
-    return node.build.sqrt(_sum_of_squares(node, x, axes))
+    return node.build.cast(node.build.sqrt(_wide_sum_of_squares(node, x, axes)), element_of(x))
+
+
+def _wide_sum_of_squares(node: ImportNode, x: SSAValue, axes: list[int]) -> SSAValue:
+    """In f32 for narrower floats, whose squares overflow."""
+    wide = node.build.widened(x)
+    return node.build.reduce(node.build.mul(wide, wide), "sum", axes)
 
 
 def _log_sum(node: ImportNode, x: SSAValue, axes: list[int]) -> SSAValue:
@@ -40,9 +46,11 @@ def _log_sum(node: ImportNode, x: SSAValue, axes: list[int]) -> SSAValue:
 
 
 def _log_sum_exp(node: ImportNode, x: SSAValue, axes: list[int]) -> SSAValue:
-    """log(sum(exp(x - max))) + max, so that exp cannot overflow."""
+    """log(sum(exp(x - max))) + max, so that exp cannot overflow; an infinite max is replaced by 0 (inf - inf is NaN)."""
     build = node.build
     top = build.reduce(x, "max", axes)
+    finite = build.emit(graph.LessOp(build.emit(graph.AbsOp(top)), build.scalar(math.inf, top)))
+    top = build.emit(graph.WhereOp(finite, top, build.scalar(0.0, top)))
     total = build.reduce(build.emit(graph.ExpOp(build.sub(x, top))), "sum", axes)
     return build.add(build.emit(graph.LogOp(total)), top)
 
