@@ -7,18 +7,22 @@ from npuisa.target import Target
 from npusim.bounds import bounds
 from npusim.timing_result import TimingResult
 
+from npucc.model_bound import model_bound
 from npucc.results import CycleResult, DramBytes, EngineResult, LayerCycles
 
 
 def cycle_result(program: Program, timing: TimingResult, target: Target) -> CycleResult:
     """Report of one timing run."""
     limits = bounds(program, target, [times.executions for times in timing.instructions])
+    ideal = model_bound(program, target, limits)
     return CycleResult(
         cycles=timing.cycles,
-        bound_cycles=limits.cycles,
-        bound_by="dram" if limits.dram_cycles > limits.mac_cycles else "matrix engine",
-        macs=limits.macs,
-        efficiency=limits.cycles / timing.cycles if timing.cycles else 1.0,
+        bound_cycles=ideal.cycles,
+        bound_by=ideal.bound_by,
+        program_bound_cycles=limits.cycles,
+        macs=ideal.macs,
+        program_macs=limits.macs,
+        efficiency=ideal.cycles / timing.cycles if timing.cycles else 1.0,
         seconds_at_clock=timing.cycles / (target.clock_ghz * 1e9),
         engines={
             name: EngineResult(busy_cycles=engine.busy, instructions=engine.instructions, causes=engine.causes)
@@ -26,7 +30,7 @@ def cycle_result(program: Program, timing: TimingResult, target: Target) -> Cycl
         },
         critical_engine=timing.critical_engine,
         lost_cycles=timing.lost_cycles(),
-        dram_bytes=DramBytes(read=timing.dram_read, written=timing.dram_written, compulsory=limits.compulsory_bytes),
+        dram_bytes=DramBytes(read=timing.dram_read, written=timing.dram_written, compulsory=ideal.compulsory_bytes),
         sram_peak_bytes=int(program.metadata.get("sram_peak_bytes", "0")),
         instructions=timing.executed,
         layers=[

@@ -38,7 +38,7 @@ def _known(found: Iterable[str], known: tuple[str, ...], what: str) -> None:
 
 
 class Matrix(_Strict):
-    """Matrix engine: a rows x cols array of multiply-accumulate units."""
+    """Matrix engine: one or more rows x cols arrays of multiply-accumulate units."""
 
     rows: int = Field(gt=0, description="rows R: the K dimension of a weight-stationary fold")
     cols: int = Field(gt=0, description="columns C: the N dimension of a weight-stationary fold")
@@ -46,6 +46,27 @@ class Matrix(_Strict):
     shadow_weights: bool = Field(description="the next stationary tile loads while the present one computes")
     rates: Rates = Field(description="MACs per unit and cycle by operand type; a type not listed is not supported")
     depthwise_macs: float = Field(ge=0, description="depthwise MACs per cycle in the array; 0: use the vector engine")
+    depthwise_kernel_granule: int = Field(
+        default=1, gt=0, description="kernel elements that a depthwise step takes at once; windows are rounded up to it"
+    )
+    k_granules: tuple[tuple[int, int], ...] = Field(
+        default=((1, 1),),
+        description="shapes of a step along K as [channels, kernel elements]; K is rounded up to whole steps of the "
+        "shape that needs fewest",
+    )
+    arrays: int = Field(default=1, ge=1, description="equal arrays of rows x cols that work on one instruction")
+    arrays_split: tuple[Literal["m", "n"], ...] = Field(
+        default=("m", "n"), min_length=1, description="dimensions that can be split over the arrays; the better is taken"
+    )
+    skew: Literal["systolic", "broadcast"] = Field(
+        default="systolic",
+        description="systolic: operands ripple from cell to cell, R + C - 2 cycles of fill and drain; broadcast: they "
+        "reach all cells at once, sums over rows (ws, is) take log2 R cycles",
+    )
+    transposer: bool = Field(default=True, description="a stationary tile may be loaded by columns as well as by rows")
+    line_buffers: bool = Field(
+        default=True, description="a feeder may keep one SRAM line per row of the array and refill it when used up"
+    )
 
     @field_validator("rates")
     @classmethod
@@ -55,17 +76,31 @@ class Matrix(_Strict):
             raise ValueError("rates are positive; leave out the types that are not supported")
         return rates
 
+    @field_validator("k_granules")
+    @classmethod
+    def _granules(cls, granules: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        if not granules or min(min(shape) for shape in granules) < 1:
+            raise ValueError("give at least one step of [channels, kernel elements], both 1 or more")
+        return granules
+
 
 class Accumulator(_Strict):
     """Accumulator memory, written by the matrix engine and read by the output stage."""
 
     bytes: int = Field(gt=0, description="bytes of accumulators")
+    banks: int = Field(
+        default=0, ge=0, description="banks, interleaved by lines; 0: one per array column or output lane, the greater"
+    )
+    bank_bytes: int = Field(default=4, gt=0, description="bytes of a bank's line")
 
 
 class Output(_Strict):
     """Output stage: elements leave the accumulators through `lanes` lanes per cycle."""
 
     lanes: int = Field(gt=0, description="elements that leave the accumulators per cycle")
+    fused_ops: int = Field(
+        default=1, ge=1, description="micro-operations of the alu's interval that one pass through the stage applies"
+    )
 
 
 class Vector(_Strict):
@@ -75,6 +110,10 @@ class Vector(_Strict):
     depth: int = Field(ge=0, description="pipeline depth in cycles")
     interval: dict[str, float] = Field(description="initiation interval per cost class: alu, div, transcendental")
     dtypes: list[str] = Field(description="element types the engine computes or moves")
+    fused_ops: int = Field(default=1, ge=1, description="micro-operations of the alu's interval per pass, as in [output]")
+    weight_registers: int = Field(
+        default=0, ge=0, description="window weights per lane that v.dwconv keeps; larger windows read theirs every step"
+    )
 
     @field_validator("interval")
     @classmethod
@@ -103,7 +142,8 @@ class Dma(_Strict):
     """DMA engines of one core."""
 
     channels: int = Field(ge=1, le=4, description="DMA channels, each with a queue of its own")
-    outstanding: int = Field(gt=0, description="bursts that one channel keeps in flight")
+    outstanding: int = Field(gt=0, description="read bursts that one channel keeps in flight")
+    outstanding_writes: int = Field(default=0, ge=0, description="write bursts likewise; 0: as many as reads")
     efficiency: float = Field(gt=0, le=1, description="fraction of burst x outstanding / latency that is reached")
 
 
@@ -112,7 +152,15 @@ class Dram(_Strict):
 
     bytes: int = Field(gt=0, description="bytes of external memory")
     bandwidth_gbs: float = Field(gt=0, description="GB/s (10^9), reads and writes together")
-    latency_cycles: int = Field(ge=0, description="cycles from a request to its first data")
+    efficiency: float = Field(
+        default=1.0, gt=0, le=1, description="fraction of the bandwidth that streams reach (refresh, row changes)"
+    )
+    latency_cycles: int = Field(ge=0, description="cycles from a read request to its first data")
+    write_latency_cycles: int = Field(
+        default=-1, ge=-1, description="cycles from a write request to its acknowledgement; -1: as reads"
+    )
+    max_reads: int = Field(default=0, ge=0, description="read bursts in flight of all channels together; 0: no limit")
+    max_writes: int = Field(default=0, ge=0, description="write bursts likewise; 0: no limit")
     burst_bytes: int = Field(gt=0, description="bytes that one request moves at least")
 
 
@@ -152,12 +200,22 @@ class Target(_Strict):
 
     @property
     def dram_bytes_per_cycle(self) -> float:
-        """Peak DRAM bytes per core cycle."""
-        return self.dram.bandwidth_gbs / self.clock_ghz
+        """DRAM bytes per core cycle that streams reach, reads and writes together."""
+        return self.dram.bandwidth_gbs * self.dram.efficiency / self.clock_ghz
 
     def macs_per_cycle(self, dtype: str) -> float:
         """Peak MACs per cycle for operands of `dtype`; 0 where the type is not supported."""
-        return self.matrix.rows * self.matrix.cols * self.matrix.rates.get(dtype, 0.0)
+        return self.cells * self.matrix.rates.get(dtype, 0.0)
+
+    @property
+    def cells(self) -> int:
+        """Multiply-accumulate units of all arrays."""
+        return self.matrix.arrays * self.matrix.rows * self.matrix.cols
+
+    @property
+    def accumulator_banks(self) -> int:
+        """Banks of the accumulator memory."""
+        return self.accumulator.banks or max(self.matrix.arrays * self.matrix.cols, self.output.lanes)
 
     def interval(self, cost: MicroClass) -> float:
         """Cycles per vector of lanes for a micro-operation of class `cost`."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Bytes per cycle that an instruction moves while it runs at full speed."""
+    """What an instruction moves per cycle at full speed: DRAM bytes, SRAM lines."""
 
     dram: float
     sram: float

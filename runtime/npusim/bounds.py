@@ -1,4 +1,8 @@
-"""How few cycles a program could take on a target: the roofline that `efficiency` is measured against."""
+"""How few cycles a program could take on a target: its roofline.
+
+This is the bound of the program as it stands: useless work that a compiler put into it raises it. What the model
+itself asks for is the compiler's to know (`npucc.model_bound`).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, prod
+from math import ceil
 
 from npuisa.descriptor import Descriptor, Space
 from npuisa.instructions import MxConv, MxDwconv, MxGemm
@@ -16,21 +20,29 @@ from npuisa.target import Target
 from npusim.costs_matrix import matrix_rate
 from npusim.footprint import footprint_of
 from npusim.sequence import StaticInstruction, decode, dynamic_stream
+from npusim.windows import real_macs
 
-_COMPULSORY = (RegionKind.INPUT, RegionKind.OUTPUT, RegionKind.CONSTANT)
+_PORTS = (RegionKind.INPUT, RegionKind.OUTPUT)
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Lower bounds. `macs` counts what the matrix engine is asked to do, padding zeros included."""
+    """Lower bounds. `macs` are those of the matrix engine with real data: padding zeros are not counted."""
 
     macs: int
     mac_cycles: int
     """Cycles of those MACs with every cell busy in every cycle."""
-    compulsory_bytes: int
-    """Bytes of inputs, outputs and constants, each once (at most what the program moves of each)."""
+    port_bytes: int
+    """Bytes of inputs and outputs, each once (at most what the program moves of each)."""
+    constant_bytes: int
+    """Bytes of constants, likewise."""
     dram_cycles: int
     """Cycles of the compulsory bytes at peak bandwidth."""
+
+    @property
+    def compulsory_bytes(self) -> int:
+        """Bytes of inputs, outputs and constants, each once."""
+        return self.port_bytes + self.constant_bytes
 
     @property
     def cycles(self) -> int:
@@ -61,13 +73,16 @@ def bounds(program: Program, target: Target, executions: Sequence[int] | None = 
         for view in _dram_operands(static):
             place = bisect_right(starts, view.byte_range()[0]) - 1
             moved[bases[place][1] if place >= 0 else -1] += times * footprint_of(view).bytes
-    compulsory = sum(
-        min(region.size, moved[position])
-        for position, region in enumerate(program.regions)
-        if region.kind in _COMPULSORY
+    ports, constants = (
+        sum(
+            min(region.size, moved[position])
+            for position, region in enumerate(program.regions)
+            if region.kind in kinds
+        )
+        for kinds in (_PORTS, (RegionKind.CONSTANT,))
     )
-    dram_cycles = compulsory / target.dram_bytes_per_cycle
-    return Bounds(macs, ceil(mac_cycles - 1e-6), compulsory, ceil(dram_cycles - 1e-6))
+    dram_cycles = (ports + constants) / target.dram_bytes_per_cycle
+    return Bounds(macs, ceil(mac_cycles - 1e-6), ports, constants, ceil(dram_cycles - 1e-6))
 
 
 def bound_cycles(program: Program, target: Target) -> int:
@@ -82,10 +97,12 @@ def _mac_work(static: StaticInstruction, target: Target) -> tuple[int, float]:
         return 0, 0.0
     dst, data, weights = views[0], views[1], views[2]
     assert dst is not None and data is not None and weights is not None
-    depth = data.dims[-1] if isinstance(instruction, MxGemm) else prod(weights.dims[:-1])
-    macs = dst.elements * depth
+    if isinstance(instruction, MxGemm):
+        macs = dst.elements * data.dims[-1]
+    else:
+        macs = real_macs(instruction, dst, data, weights)
     rate = min(matrix_rate(target, view.dtype.name) for view in (data, weights))
-    peak = target.matrix.rows * target.matrix.cols * rate
+    peak = target.cells * rate
     if isinstance(instruction, MxDwconv):
         peak = max(peak, target.matrix.depthwise_macs)
     return macs, macs / peak

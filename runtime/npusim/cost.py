@@ -44,7 +44,7 @@ class Cost:
     fill_drain: float = 0.0
     """Cycles of pipeline fill and drain during which the engine can do nothing else."""
     bank_conflict: float = 0.0
-    """Cycles lost because one vector of accesses hits the same SRAM bank more than once."""
+    """Cycles lost to its own SRAM accesses: one vector hits a bank twice, or all its lines exceed the banks."""
     fill: float = 0.0
     """First stationary load; hidden when the engine streams back to back."""
     latency: float = 0.0
@@ -55,6 +55,9 @@ class Cost:
     """Bytes, whole bursts."""
     sram_read: int = 0
     sram_written: int = 0
+    """Payload."""
+    sram_lines: float = 0.0
+    """Bank cycles: distinct lines over all its accesses, however little of a line is used."""
     traffic: Traffic = Traffic.NONE
 
     @property
@@ -78,6 +81,6 @@ class Cost:
         return self.sram_read + self.sram_written
 
 
-def ceil_div(value: Count, by: int) -> Count:
+def ceil_div(value: Count, by: Count) -> Count:
     """`ceil(value / by)` of integers, element by element."""
     return -(-value // by)

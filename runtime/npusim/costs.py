@@ -8,6 +8,7 @@ that the simulator will charge.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 from typing import Any, TypeVar
 
@@ -39,9 +40,19 @@ from npuisa.instructions import (
     VWindow,
 )
 from npuisa.program import Program
-from npuisa.target import Target
+from npuisa.target import Output, Target, Vector
 
-from npusim.banks import access_cycles, sram_bytes_per_cycle, streamed_bytes, view_cycles
+from npusim.banks import (
+    Access,
+    Axes,
+    accumulator_geometry,
+    geometry_of,
+    sram_bytes_per_cycle,
+    streamed_bytes,
+    vector_access,
+    view_access,
+    view_lines,
+)
 from npusim.cost import Cost, Traffic
 from npusim.costs_dma import (
     burst_bytes,
@@ -58,6 +69,7 @@ from npusim.costs_matrix import (
     gemm_cycles,
     gemm_parts,
     gemm_sram_bytes,
+    gemm_sram_lines,
     gemm_stream_cycles,
     matrix_rate,
 )
@@ -70,12 +82,15 @@ from npusim.costs_vector import (
     map_cycles,
     norm_cycles,
     norm_parts,
+    passes_interval,
     reduce_cycles,
     reduce_parts,
     window_cycles,
     window_parts,
 )
-from npusim.matrix_feeds import conv_feeds, gemm_feeds
+from npusim.matrix_feeds import MatrixFeeds, conv_feeds, gemm_feeds
+from npusim.register_steps import register_grain
+from npusim.windows import real_share
 
 __all__ = [
     "COSTS",
@@ -95,6 +110,7 @@ __all__ = [
     "map_cycles",
     "missing_costs",
     "norm_cycles",
+    "passes_interval",
     "reduce_cycles",
     "sram_bytes_per_cycle",
     "window_cycles",
@@ -144,8 +160,8 @@ def _scalar(instruction: Instruction, program: Program, target: Target) -> Cost:
 
 @_costs(SLoop)
 def _loop(instruction: SLoop, program: Program, target: Target) -> Cost:
-    """Free: the loop unit runs beside issue."""
-    return Cost()
+    """1 cycle of issue at the loop's start; the loop unit repeats and moves registers beside issue."""
+    return Cost(useful=1.0)
 
 
 @_costs(QSync)
@@ -159,27 +175,37 @@ def _sync(instruction: QSync, program: Program, target: Target) -> Cost:
 
 @_costs(DmaCopy)
 def _copy(instruction: DmaCopy, program: Program, target: Target) -> Cost:
-    return copy_cost(target, program.descriptors[instruction.dst.desc], program.descriptors[instruction.src.desc])
+    dst, src = program.descriptors[instruction.dst.desc], program.descriptors[instruction.src.desc]
+    grains = register_grain(program, instruction.dst.reg), register_grain(program, instruction.src.reg)
+    return copy_cost(target, dst, src, *grains)
 
 
 @_costs(DmaFill)
 def _fill(instruction: DmaFill, program: Program, target: Target) -> Cost:
-    return fill_cost(target, program.descriptors[instruction.dst.desc])
+    grain = register_grain(program, instruction.dst.reg)
+    return fill_cost(target, program.descriptors[instruction.dst.desc], grain)
 
 
 # --- matrix engine ----------------------------------------------------------------------------------------
 
 
-def _matrix_cost(parts: MatrixCycles, sram_read: float) -> Cost:
+def _sram_bound(target: Target, busy: float, lines: float) -> float:
+    """Cycles by which an instruction's own lines exceed what all banks deliver in `busy` cycles."""
+    return max(lines / target.sram.banks - busy, 0.0)
+
+
+def _matrix_cost(target: Target, parts: MatrixCycles, sram_read: float, lines: float) -> Cost:
+    own = _sram_bound(target, float(parts.fill + parts.occupancy), lines)
     return Cost(
         useful=float(parts.useful),
         padding=float(parts.padding),
         weight_load=float(parts.weight_load),
         fill_drain=float(parts.fill_drain),
-        bank_conflict=float(parts.bank_conflict),
+        bank_conflict=float(parts.bank_conflict) + own,
         fill=float(parts.fill),
         latency=float(parts.latency),
         sram_read=int(sram_read),
+        sram_lines=lines,
     )
 
 
@@ -188,13 +214,33 @@ def _slower_type(target: Target, a: Descriptor, b: Descriptor) -> str:
     return min(a.dtype.name, b.dtype.name, key=lambda name: matrix_rate(target, name))
 
 
+def _product(
+    target: Target,
+    views: tuple[Descriptor, Descriptor],
+    sizes: tuple[int, int, int, int, int],
+    feeds: MatrixFeeds,
+    real: float,
+) -> Cost:
+    """A product of `sizes` m, k, n, window, batch; `views`: its two operands."""
+    (a, b), (m, k, n, window, batch) = views, sizes
+    dtype = _slower_type(target, a, b)
+    parts = gemm_parts(
+        target, dtype, m, k, n, batch, feeds.load.cycles, feeds.stream.cycles,
+        window=window, store_conflict=feeds.store, real=real,
+    )  # fmt: skip
+    depth = k * window
+    lines = gemm_sram_lines(target, dtype, m, depth, n, batch, feeds.load.lines, feeds.stream.lines)
+    read = gemm_sram_bytes(target, m, depth, n, batch, a.dtype.bytes, b.dtype.bytes)
+    return _matrix_cost(target, parts, float(read), float(lines))
+
+
 @_costs(MxGemm)
 def _gemm(instruction: MxGemm, program: Program, target: Target) -> Cost:
     a, b = program.descriptors[instruction.a.desc], program.descriptors[instruction.b.desc]
+    dst = program.descriptors[instruction.dst.desc]
     (m, k), n, batch = a.dims[-2:], b.dims[-1], prod(a.dims[:-2])
-    load, stream = gemm_feeds(target, a, b)
-    parts = gemm_parts(target, _slower_type(target, a, b), m, k, n, batch, load, stream)
-    return _matrix_cost(parts, float(gemm_sram_bytes(target, m, k, n, batch, a.dtype.bytes, b.dtype.bytes)))
+    feeds = gemm_feeds(target, a, b, dst, matrix_rate(target, _slower_type(target, a, b)))
+    return _product(target, (a, b), (m, k, n, 1, batch), feeds, 1.0)
 
 
 @_costs(MxConv)
@@ -203,12 +249,10 @@ def _conv(instruction: MxConv, program: Program, target: Target) -> Cost:
     dst, x = program.descriptors[instruction.dst.desc], program.descriptors[instruction.x.desc]
     w = program.descriptors[instruction.w.desc]
     kh, kw, ci, co = w.dims
-    m, k, n = prod(dst.dims[:3]), kh * kw * ci, co // instruction.groups
-    load, stream = conv_feeds(target, instruction, x, w, dst)
-    parts = gemm_parts(target, _slower_type(target, x, w), m, k, n, instruction.groups, load, stream)
-    return _matrix_cost(
-        parts, float(gemm_sram_bytes(target, m, k, n, instruction.groups, x.dtype.bytes, w.dtype.bytes))
-    )
+    m, n = prod(dst.dims[:3]), co // instruction.groups
+    feeds = conv_feeds(target, instruction, x, w, dst, matrix_rate(target, _slower_type(target, x, w)))
+    sizes = (m, ci, n, kh * kw, instruction.groups)
+    return _product(target, (x, w), sizes, feeds, real_share(instruction, dst, x, w))
 
 
 @_costs(MxDwconv)
@@ -217,24 +261,27 @@ def _mx_dwconv(instruction: MxDwconv, program: Program, target: Target) -> Cost:
     w = program.descriptors[instruction.w.desc]
     _slower_type(target, x, w)
     window = w.dims[0] * w.dims[1]
-    return _matrix_cost(depthwise_parts(target, dst.elements, window), streamed_bytes(x) + streamed_bytes(w))
+    parts = depthwise_parts(target, dst.elements, window, real_share(instruction, dst, x, w))
+    lines = sum(view_lines(target, view, target.matrix.cols) for view in (x, w))
+    return _matrix_cost(target, parts, streamed_bytes(x) + streamed_bytes(w), lines)
 
 
 # --- output stage and vector engine -----------------------------------------------------------------------
 
 
 def _vector_cost(
-    target: Target, parts: VectorCycles, views: list[Descriptor], written: Descriptor, **sram: int
+    target: Target, parts: VectorCycles, read: int, written: Descriptor, lines: float, access: float = 0.0
 ) -> Cost:
-    """Cost of lane work over `views`: a vector takes the lanes' pace or the worst view's bank accesses."""
+    """Cost of lane work: the lanes' pace, the worst view's bank accesses (`access` cycles), or all lines together."""
     busy = float(parts.useful) + float(parts.padding)
     return Cost(
         useful=float(parts.useful),
         padding=float(parts.padding),
         fill_drain=float(parts.fill_drain),
-        bank_conflict=max(float(sram.pop("access", 0)) - busy, 0.0),
-        sram_read=sum(streamed_bytes(view) for view in views),
+        bank_conflict=max(access - busy, _sram_bound(target, busy, lines), 0.0),
+        sram_read=read,
         sram_written=written.bytes,
+        sram_lines=lines,
     )
 
 
@@ -243,32 +290,43 @@ def _present(program: Program, *operands: Operand) -> list[Descriptor]:
 
 
 def _element_wise(
-    target: Target, lanes: int, kernel: int, program: Program, dst: Descriptor, sources: list[Descriptor]
+    target: Target, stage: Output | Vector, kernel: int, program: Program, dst: Descriptor, sources: list[Descriptor]
 ) -> Cost:
-    """ceil(E / lanes) x max(interval of the kernel, 2 for 64-bit types, SRAM cycles per vector) + depth."""
+    """ceil(E / lanes) x max(interval of the kernel, 2 for 64-bit types, memory cycles per vector) + depth."""
+    lanes = stage.lanes
     pace = max(
-        kernel_interval(target, program.kernels[kernel]),
+        kernel_interval(target, program.kernels[kernel], stage.fused_ops),
         float(half_rate(dst.dtype, *(s.dtype for s in sources))),
     )
     parts = lanes_parts(lanes, target.vector.depth, dst.elements, pace)
     in_sram = [view for view in sources if view.space == dst.space]
-    worst = max(view_cycles(target, view, lanes) for view in (dst, *in_sram))
+    worst = max(
+        vector_access(
+            geometry_of(target.sram) if view.space == dst.space else accumulator_geometry(target),
+            (view.dims, view.strides),
+            view.dtype.bytes,
+            lanes,
+        ).cycles
+        for view in (dst, *sources)
+    )
     vectors = -(-dst.elements // lanes)
-    return _vector_cost(target, parts, in_sram, dst, access=vectors * worst)
+    read = sum(streamed_bytes(view) for view in in_sram)
+    lines = sum(view_lines(target, view, lanes) for view in (dst, *in_sram))
+    return _vector_cost(target, parts, read, dst, lines, vectors * worst)
 
 
 @_costs(OutStore)
 def _out_store(instruction: OutStore, program: Program, target: Target) -> Cost:
     sources = _present(program, instruction.acc, instruction.s1, instruction.s2, instruction.s3)
     dst = program.descriptors[instruction.dst.desc]
-    return _element_wise(target, target.output.lanes, instruction.kernel, program, dst, sources)
+    return _element_wise(target, target.output, instruction.kernel, program, dst, sources)
 
 
 @_costs(VMap)
 def _map(instruction: VMap, program: Program, target: Target) -> Cost:
     sources = _present(program, instruction.s0, instruction.s1, instruction.s2, instruction.s3)
     dst = program.descriptors[instruction.dst.desc]
-    return _element_wise(target, target.vector.lanes, instruction.kernel, program, dst, sources)
+    return _element_wise(target, target.vector, instruction.kernel, program, dst, sources)
 
 
 @_costs(VReduce)
@@ -280,59 +338,79 @@ def _reduce(instruction: VReduce, program: Program, target: Target) -> Cost:
     innermost = bool(long_axes) and long_axes[-1] in axes
     reduced = prod(src.dims[axis] for axis in axes)
     kept = prod(src.dims) // max(reduced, 1)
-    wide = half_rate(dst.dtype, src.dtype)
-    parts = reduce_parts(target, kept, reduced, innermost, wide, _strided_access(target, src, axes))
-    access = 0 if innermost else -(-src.elements // target.vector.lanes) * view_cycles(target, src, target.vector.lanes)
-    return _vector_cost(target, parts, [src], dst, access=access)
+    behind = prod(src.dims[max((axis for axis in axes if src.dims[axis] > 1), default=-1) + 1 :])
+    wide, strided = half_rate(dst.dtype, src.dtype), _strided_access(target, src, axes)
+    parts = reduce_parts(target, kept, reduced, innermost, wide, strided.cycles, behind)
+    lanes, lines = target.vector.lanes, _row_lines(target, src, strided)
+    access = 0.0 if innermost else -(-src.elements // lanes) * view_access(target, src, lanes).cycles
+    return _vector_cost(target, parts, streamed_bytes(src), dst, lines + view_lines(target, dst, lanes), access)
 
 
-def _strided_access(target: Target, src: Descriptor, rows_of: list[int]) -> int:
-    """SRAM cycles of one vector whose lanes lie in different rows; `rows_of`: the axes that form a row."""
+def _strided_access(target: Target, src: Descriptor, rows_of: list[int]) -> Access:
+    """One vector whose lanes lie in different rows; `rows_of`: the axes that form a row."""
     kept = [axis for axis in range(len(src.dims)) if axis not in rows_of]
     dims, strides = tuple(src.dims[axis] for axis in kept), tuple(src.strides[axis] for axis in kept)
-    return access_cycles(target.sram, dims, strides, src.dtype.bytes, target.vector.lanes)
+    return vector_access(geometry_of(target.sram), (dims, strides), src.dtype.bytes, target.vector.lanes)
+
+
+def _row_lines(target: Target, src: Descriptor, strided: Access) -> float:
+    """Lines of one pass over `src`, along its rows or across them, whichever takes fewer."""
+    lanes = target.vector.lanes
+    return min(view_lines(target, src, lanes), -(-src.elements // lanes) * strided.lines)
 
 
 @_costs(VNorm)
 def _norm(instruction: VNorm, program: Program, target: Target) -> Cost:
+    """Three passes over the source: see `costs_vector.norm_parts`."""
     dst, src = program.descriptors[instruction.dst.desc], program.descriptors[instruction.src.desc]
     length, rows = src.dims[-1], prod(src.dims[:-1])
     strided = _strided_access(target, src, [len(src.dims) - 1])
-    parts = norm_parts(target, rows, length, instruction.fn, half_rate(dst.dtype, src.dtype), strided)
-    return _vector_cost(target, parts, [src, src, src], dst)
+    parts = norm_parts(target, rows, length, instruction.fn, half_rate(dst.dtype, src.dtype), strided.cycles)
+    lines = 3 * _row_lines(target, src, strided) + view_lines(target, dst, target.vector.lanes)
+    return _vector_cost(target, parts, 3 * streamed_bytes(src), dst, lines)
 
 
 @_costs(VWindow)
 def _window(instruction: VWindow, program: Program, target: Target) -> Cost:
     dst, src = program.descriptors[instruction.dst.desc], program.descriptors[instruction.src.desc]
-    window = instruction.size_a * instruction.size_b
-    return _windowed(target, dst, src, [], window)
+    steps = {instruction.axis_a: instruction.stride_a, instruction.axis_b: instruction.stride_b}
+    walked = dst.dims, tuple(stride * steps.get(axis, 1) for axis, stride in enumerate(src.strides))
+    return _windowed(target, dst, src, walked, instruction.size_a * instruction.size_b)
 
 
 @_costs(VDwconv)
 def _v_dwconv(instruction: VDwconv, program: Program, target: Target) -> Cost:
+    """Weights are read in every step, unless the window fits into the registers that the lanes have for them."""
     dst, x = program.descriptors[instruction.dst.desc], program.descriptors[instruction.x.desc]
     w = program.descriptors[instruction.w.desc]
-    return _windowed(target, dst, x, [w], w.dims[0] * w.dims[1])
+    image, row, column, channel = x.strides
+    walked = dst.dims, (image, row * instruction.stride_h, column * instruction.stride_w, channel)
+    window = w.dims[0] * w.dims[1]
+    cost = _windowed(target, dst, x, walked, window)
+    held = window <= target.vector.weight_registers
+    channels = w.dims[2:], w.strides[2:]
+    fetched = vector_access(geometry_of(target.sram), channels, w.dtype.bytes, target.vector.lanes).lines
+    vectors = window * (-(-(w.dims[2] if held else dst.elements) // target.vector.lanes))
+    lines = cost.sram_lines + vectors * fetched
+    busy, real = cost.occupancy - cost.fill_drain, real_share(instruction, dst, x, w)
+    return replace(
+        cost,
+        useful=cost.useful * real,
+        padding=cost.padding + cost.useful * (1 - real),
+        bank_conflict=cost.bank_conflict + _sram_bound(target, busy, lines),
+        sram_read=cost.sram_read + (w.elements if held else dst.elements * window) * w.dtype.bytes,
+        sram_lines=lines,
+    )
 
 
-def _windowed(target: Target, dst: Descriptor, src: Descriptor, others: list[Descriptor], window: int) -> Cost:
-    """One vector of outputs reads one vector of inputs per window position."""
+def _windowed(target: Target, dst: Descriptor, src: Descriptor, walked: Axes, window: int) -> Cost:
+    """One vector of outputs reads one vector of inputs per window position; `walked`: as the outputs step over src."""
     lanes = target.vector.lanes
     parts = window_parts(target, dst.elements, window, half_rate(dst.dtype, src.dtype))
-    vectors = -(-dst.elements // lanes)
-    access = vectors * window * max(view_cycles(target, view, lanes) for view in (src, *others))
-    cost = _vector_cost(target, parts, others, dst, access=access)
-    read = dst.elements * window * src.dtype.bytes + cost.sram_read
-    return Cost(
-        cost.useful,
-        cost.padding,
-        0.0,
-        cost.fill_drain,
-        cost.bank_conflict,
-        sram_read=read,
-        sram_written=cost.sram_written,
-    )
+    reads = -(-dst.elements // lanes) * window
+    one = vector_access(geometry_of(target.sram), walked, src.dtype.bytes, lanes)
+    lines = reads * one.lines + view_lines(target, dst, lanes)
+    return _vector_cost(target, parts, dst.elements * window * src.dtype.bytes, dst, lines, reads * one.cycles)
 
 
 ENGINE_LABELS = {engine: engine.name.lower() for engine in Engine}

@@ -8,6 +8,8 @@ vector units with one issue per initiation interval.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, log2
 
@@ -17,6 +19,7 @@ from npuisa.instructions import NormFn
 from npuisa.kernel import MICRO_BY_NAME, Kernel, MicroClass, MicroType
 from npuisa.target import Target
 
+from npusim.banks import sram_bytes_per_cycle
 from npusim.cost import Count, ceil_div
 
 _WIDE = (MicroType.F64, MicroType.I64)
@@ -41,16 +44,26 @@ def half_rate(*dtypes: DType) -> int:
     return 2 if any(dtype.bits == 64 for dtype in dtypes) else 1
 
 
-def kernel_interval(target: Target, kernel: Kernel) -> float:
+def kernel_interval(target: Target, kernel: Kernel, fused_ops: int = 1) -> float:
     """Cycles per vector of lanes: the sum over micro-operations of their class's interval (64 bits: twice).
 
     `const` is an immediate on the operand bus and costs nothing; a kernel without work moves data at 1.
+    A unit that applies `fused_ops` of the operations at the ALU's interval in one pass (scale, offset, clamp, table
+    look-up on the way out) takes one interval for so many.
     """
-    total = 0.0
+    counts = Counter[MicroClass]()
     for op in kernel.ops:
         if op.opcode != "const":
-            total += target.interval(MICRO_BY_NAME[op.opcode].cost) * (2 if op.type in _WIDE else 1)
-    return max(total, 1.0)
+            counts[MICRO_BY_NAME[op.opcode].cost] += 2 if op.type in _WIDE else 1
+    return passes_interval(target, counts, fused_ops)
+
+
+def passes_interval(target: Target, counts: Mapping[MicroClass, int], fused_ops: int) -> float:
+    """`kernel_interval` of so many operations by class."""
+    alu = target.interval(MicroClass.ALU)
+    quick = sum(count for cost, count in counts.items() if target.interval(cost) <= alu)
+    slow = sum(count * target.interval(cost) for cost, count in counts.items() if target.interval(cost) > alu)
+    return max(ceil(quick / fused_ops) * alu + slow, 1.0)
 
 
 def lanes_parts(lanes: int, depth: int, elements: Count, pace: float) -> VectorCycles:
@@ -60,10 +73,16 @@ def lanes_parts(lanes: int, depth: int, elements: Count, pace: float) -> VectorC
     return VectorCycles(useful, np.ceil(vectors * pace) - useful, depth)
 
 
-def map_cycles(target: Target, elements: Count, interval: float, *, output_stage: bool = False) -> Count:
-    """`v.map` or `out.store` of `elements`: ceil(E / L) x interval + depth; see `kernel_interval`."""
+def map_cycles(
+    target: Target, elements: Count, interval: float, *, output_stage: bool = False, sram_bytes: float = 0.0
+) -> Count:
+    """`v.map` or `out.store` of `elements`: ceil(E / L) x pace + depth; see `kernel_interval`.
+
+    `sram_bytes` per element (all operands in SRAM and the result) bound the pace by what the banks deliver.
+    """
     lanes = target.output.lanes if output_stage else target.vector.lanes
-    return lanes_parts(lanes, target.vector.depth, elements, interval).total
+    pace = max(interval, lanes * sram_bytes / sram_bytes_per_cycle(target))
+    return lanes_parts(lanes, target.vector.depth, elements, pace).total
 
 
 def _rows_parts(
@@ -87,24 +106,43 @@ def _tree(target: Target, pace: float) -> float:
 
 
 def reduce_parts(
-    target: Target, kept: Count, reduced: Count, innermost: bool, wide: int, strided: Count
+    target: Target,
+    kept: Count,
+    reduced: Count,
+    innermost: bool,
+    wide: int,
+    strided: Count,
+    behind: Count | None = None,
 ) -> VectorCycles:
     """`kept` results of `reduced` elements each.
 
-    innermost=False: the innermost axis is kept, lanes run along it, one accumulator per lane and no tree:
-    ceil(E / L). innermost=True: rows of `reduced` elements (see `_rows_parts`), tree of log2 L.
+    innermost=False: the innermost axes are kept, `behind` elements of them (default: all that is kept); lanes run
+    along these. Rows of L or more take ceil(behind / L) vectors; of shorter ones floor(L / behind) share a vector,
+    and the partial results are combined by a tree at the end. innermost=True: rows of `reduced` elements (see
+    `_rows_parts`), tree of log2 L.
     """
-    pace = target.interval(MicroClass.ALU) * wide
-    if not innermost:
-        return lanes_parts(target.vector.lanes, target.vector.depth, kept * reduced, pace)
-    return _rows_parts(target, kept, reduced, pace, _tree(target, pace), strided)
+    lanes, pace = target.vector.lanes, target.interval(MicroClass.ALU) * wide
+    if innermost:
+        return _rows_parts(target, kept, reduced, pace, _tree(target, pace), strided)
+    along = np.maximum(kept if behind is None else behind, 1)
+    sharing = np.clip(lanes // along, 1, np.maximum(reduced, 1))
+    vectors = ceil_div(reduced, sharing) * ceil_div(along, lanes) + np.ceil(np.log2(sharing))
+    useful = kept * reduced / lanes * pace
+    return VectorCycles(useful, np.ceil(kept // along * vectors * pace) - useful, target.vector.depth)
 
 
 def reduce_cycles(
-    target: Target, kept: Count, reduced: Count, *, innermost: bool, wide: int = 1, strided: Count = 1
+    target: Target,
+    kept: Count,
+    reduced: Count,
+    *,
+    innermost: bool,
+    wide: int = 1,
+    strided: Count = 1,
+    behind: Count | None = None,
 ) -> Count:
-    """Cycles of `v.reduce`; `strided` = SRAM cycles of L elements that lie a row apart."""
-    return reduce_parts(target, kept, reduced, innermost, wide, strided).total
+    """Cycles of `v.reduce`; `strided` = SRAM cycles of L elements that lie a row apart; see `reduce_parts`."""
+    return reduce_parts(target, kept, reduced, innermost, wide, strided, behind).total
 
 
 def norm_parts(

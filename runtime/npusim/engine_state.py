@@ -40,8 +40,9 @@ class Work:
     latency: float
     traffic: Traffic
     dram: float
-    """DRAM bytes per cycle at full speed; `sram` likewise."""
+    """DRAM bytes per cycle at full speed."""
     sram: float
+    """SRAM lines per cycle at full speed."""
     shares: bool
     """Uses a memory that it may have to share."""
     drains: bool
@@ -122,11 +123,14 @@ def prepare_costs(program: Program, target: Target, statics: list[StaticInstruct
 
 
 def prepare_work(static: StaticInstruction, cost: Cost, instructions: int) -> Work:
-    """What the event loop asks of an instruction; the program has `instructions` of them."""
+    """What the event loop asks of an instruction; the program has `instructions` of them.
+
+    Its demand on the SRAM is counted in bank cycles (lines), not in payload: strided accesses saturate banks too.
+    """
     occupancy = cost.occupancy
     moving = max(occupancy, 1e-9)
     dram = cost.dram_bytes / moving if cost.traffic in (Traffic.LOAD, Traffic.STORE, Traffic.DRAM) else 0.0
-    sram = cost.sram_bytes / moving
+    sram = cost.sram_lines / moving
     sync = isinstance(static.instruction, QSync)
     times = static.instruction.count if isinstance(static.instruction, QSync) else 1
     waits = static.waits

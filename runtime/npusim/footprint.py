@@ -92,26 +92,26 @@ def overlap(a: Footprint, b: Footprint, distance: int) -> bool:
     return bool(np.any(theirs[first[inside]] < mine[inside] + a.run))
 
 
-def runs_in_order(
+def grid_in_order(
     dims: tuple[int, ...], strides: tuple[int, ...], width: int, order: tuple[int, ...]
-) -> tuple[int, int]:
-    """`(number of runs, bytes per run)` when the axes are walked in `order`, innermost axis first.
+) -> tuple[tuple[tuple[int, int], ...], int, int]:
+    """`(count, stride in bytes) of the repeated runs, bytes per run, first byte of the first run` (from the base).
 
-    A run grows while the next axis continues it; a broadcast axis inside the run re-reads nothing, outside
-    of it the whole walk is repeated.
+    The axes are walked in `order`, innermost axis first. A run grows while the next axis continues it; a broadcast
+    axis inside the run re-reads nothing, outside of it the whole walk is repeated.
     """
     if 0 in dims:
-        return 0, 0
-    run, repeats, growing = width, 1, True
+        return (), 0, 0
+    run, low, growing = width, 0, True
+    grid: list[tuple[int, int]] = []
     for axis in order:
         dim, stride = dims[axis], strides[axis] * width
-        if dim == 1:
-            continue
-        if growing and run == width and stride == 0:
+        if dim == 1 or (growing and run == width and stride == 0):
             continue
         if growing and abs(stride) == run:
+            low += min(stride, 0) * (dim - 1)
             run *= dim
         else:
             growing = False
-            repeats *= dim
-    return repeats, run
+            grid.append((dim, stride))
+    return tuple(grid), run, low

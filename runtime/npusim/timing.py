@@ -28,7 +28,6 @@ from npuisa.program import Program
 from npuisa.target import Target
 
 from npusim.bandwidth import Demand, Share, share
-from npusim.banks import sram_bytes_per_cycle
 from npusim.cost import Cost
 from npusim.costs import BRANCH_TAKEN_CYCLES, ENGINE_LABELS
 from npusim.engine_state import ALONE, Causes, EngineState, StallLog, Work, prepare_costs, prepare_work
@@ -107,7 +106,7 @@ class _Simulation:
         self.contended = False
         slack = 1 + 1e-9
         self.dram_capacity = target.dram_bytes_per_cycle
-        self.sram_capacity = float(sram_bytes_per_cycle(target))
+        self.sram_capacity = float(target.sram.banks)
         self.dram_limit, self.sram_limit = self.dram_capacity * slack, self.sram_capacity * slack
         self.clock = 0.0
         """Cycle in which the sequencer can issue next."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import ceil, log2, prod
+from dataclasses import fields
+from math import ceil, gcd, log2, prod
 
 import numpy as np
 import pytest
@@ -27,9 +28,11 @@ from npuisa.instructions import (
     VWindow,
 )
 from npuisa.kernel import Kernel, MicroOp, MicroType
-from npusim.banks import access_cycles, feed_cycles
+from npuisa.program import Increment, LoopSpec, Program
+from npusim.banks import access_cycles, feed, geometry_of
 from npusim.cost import Cost
 from npusim.costs import (
+    burst_bytes,
     channel_bytes_per_cycle,
     dma_cycles,
     dwconv_cycles,
@@ -43,7 +46,9 @@ from npusim.costs import (
     reduce_cycles,
     window_cycles,
 )
+from npusim.costs_dma import bursts_touched
 from npusim.footprint import footprint, overlap
+from npusim.register_steps import register_grain
 from npusim.timing import simulate_timing
 
 TARGET = edge()
@@ -211,30 +216,64 @@ def test_overlap_is_exact(
     assert overlap(footprint(*first), footprint(*second), distance) == bool(shared)
 
 
-def bursts_by_counting(dims: tuple[int, ...], strides: tuple[int, ...], width: int, burst: int) -> int:
-    """Bytes of whole bursts per maximal contiguous run of a dense or sliced view, by walking its bytes."""
-    touched = sorted(bytes_of(dims, strides, width))
-    runs: list[int] = []
-    for previous, byte in zip([None, *touched], touched):
-        if previous is not None and byte == previous + 1:
-            runs[-1] += 1
-        else:
-            runs.append(1)
-    return sum(ceil(run / burst) * burst for run in runs)
+def bursts_by_counting(dims: tuple[int, ...], strides: tuple[int, ...], width: int, burst: int, base: int = 0) -> int:
+    """Bytes of the aligned bursts that each maximal contiguous run of a view touches, by walking its bytes."""
+    touched = sorted(base + byte for byte in bytes_of(dims, strides, width))
+    starts = [byte for previous, byte in zip([None, *touched], touched) if previous is None or byte != previous + 1]
+    ends = [byte for byte, after in zip(touched, [*touched[1:], None]) if after is None or after != byte + 1]
+    return sum(end // burst - start // burst + 1 for start, end in zip(starts, ends)) * burst
+
 
 
 @pytest.mark.parametrize(
     "dims, strides",
     [((6, 40), (40, 1)), ((6, 40), (50, 1)), ((3, 4, 10), (80, 20, 1)), ((3, 4, 20), (80, 20, 1)), ((40, 6), (1, 40))],
 )
-def test_dma_pays_whole_bursts_per_contiguous_run(dims: tuple[int, ...], strides: tuple[int, ...]):
+@pytest.mark.parametrize("base", [0, 2, 62])
+def test_dma_pays_every_burst_that_a_run_touches(dims: tuple[int, ...], strides: tuple[int, ...], base: int):
     b = Builder()
-    src, dst = b.view(Space.DRAM, dims, 0, strides=strides), b.view(Space.SRAM, dims, 0, strides=strides)
+    src, dst = b.view(Space.DRAM, dims, base, strides=strides), b.view(Space.SRAM, dims, 0, strides=strides)
     cost = instruction_cost(DmaCopy(unit=Engine.DMA0, dst=dst, src=src), b.program(), TARGET)
-    moved = bursts_by_counting(dims, strides, 2, 64)
+    moved = bursts_by_counting(dims, strides, 2, 64, base)
     assert cost.dram_read == moved
     assert cost.total == pytest.approx(100 + moved / 32)
     assert (cost.dram_written, cost.sram_read, cost.sram_written) == (0, 0, prod(dims) * 2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(grain=st.sampled_from([2, 4, 16, 48, 64, 96]), run=st.integers(1, 200), row=st.integers(0, 300))
+def test_a_moving_register_meets_all_its_offsets_equally(grain: int, run: int, row: int):
+    """The mean over 64 executions whose base moves by the grain, each counted run by run."""
+    grid = ((5, row),)
+    expected = sum(
+        (start + run - 1) // 64 - start // 64 + 1
+        for step in range(64)
+        for start in range(step * grain, step * grain + 5 * row, row or 1)
+    )
+    expected = expected if row else 5 * sum((s + run - 1) // 64 - s // 64 + 1 for s in range(0, 64 * grain, grain))
+    assert bursts_touched(64, 0, gcd(grain, 64), grid, run) * 64 == pytest.approx(expected)
+
+
+def test_expected_bursts_of_a_schedule_are_the_mean_over_offsets():
+    for grain, run in [(64, 640), (16, 48), (2, 66), (32, 8)]:
+        starts = range(0, 64 * grain, grain)
+        whole = -(-run // gcd(grain, 64)) * gcd(grain, 64)
+        mean = sum((start + whole - 1) // 64 - start // 64 + 1 for start in starts) / 64
+        assert burst_bytes(TARGET, 10, run, grain) == pytest.approx(10 * 64 * mean)
+
+
+def test_registers_that_move_by_whole_bursts_keep_the_count_exact():
+    b = Builder()
+    src, dst = b.view(Space.DRAM, (4, 32), 6, reg=3, strides=(96, 1)), b.view(Space.SRAM, (4, 32), 0)
+    with b.loop(4, Increment(3, 128)):
+        b.emit(DmaCopy(unit=Engine.DMA0, dst=dst, src=src))
+    program = b.program()
+    assert register_grain(program, 3) == 128 and register_grain(program, 0) == 0
+    assert instruction_cost(b.code[1], program, TARGET).dram_read == 64 * 4 * 2
+    program.loops[0] = LoopSpec((Increment(3, 6),))
+    again = Program(**{field.name: getattr(program, field.name) for field in fields(program)})
+    assert register_grain(again, 3) == 6
+    assert instruction_cost(b.code[1], again, TARGET).dram_read == 64 * 4 * 2 - 8  # of 32 even offsets one is aligned
 
 
 def test_dma_channel_is_bound_by_bursts_in_flight():
@@ -382,7 +421,7 @@ def test_feeds_choose_between_vector_accesses_and_line_buffers(
 
     each = busiest(rows)
     buffered = busiest([row + step for row in rows for step in steps]) / max(len(steps), 1)
-    assert feed_cycles(sram, vector[:2], stream[:2], width, lanes) == min(each, buffered)
+    assert feed(geometry_of(sram), vector[:2], stream[:2], width, lanes).cycles == min(each, buffered)
 
 
 @pytest.mark.parametrize("dataflow, factor", [("ws", 1), ("is", 2), ("os", 2)])

@@ -119,7 +119,7 @@ class CostModel:
                 -(-size // SLOT_ALIGNMENT) * SLOT_ALIGNMENT
             )
             run = contiguous_run(tensor.access, lengths, count) * tensor.element_bytes
-            transfer, burst_bytes = self._dma(size, np.maximum(run, 1))
+            transfer, burst_bytes = self._dma(tensor, size, np.maximum(run, 1), write=result)
             moved += loads * burst_bytes
             channel = self._channel(tensor, result)
             channels[channel] = channels.get(channel, 0.0) + loads * transfer
@@ -151,12 +151,16 @@ class CostModel:
             return "out"
         return "constant" if tensor.constant else tensor.label
 
-    def _dma(self, size: Ints, run: Ints) -> tuple[Floats, Floats]:
-        """Cycles one transfer adds to its channel, and the bytes that its bursts move."""
+    def _dma(self, tensor: Tensor, size: Ints, run: Ints, *, write: bool) -> tuple[Floats, Floats]:
+        """Cycles one transfer adds to its channel, and the bytes that its bursts move.
+
+        Runs start at multiples of the tensor's rows and of the run itself, so that far apart in a burst.
+        """
         runs = size / run
-        return _floats(costs.dma_stream_cycles(self.target, runs, run)), _floats(
-            costs.burst_bytes(self.target, runs, run)
-        )
+        whole = tensor.access.shape[-1] * tensor.element_bytes if tensor.access.shape else tensor.element_bytes
+        grain = np.where(runs > 1, np.gcd(run, max(whole, 1)), run)
+        cycles = costs.dma_stream_cycles(self.target, runs, run, write=write, grain=grain)
+        return _floats(cycles), _floats(costs.burst_bytes(self.target, runs, run, grain))
 
     def _intermediate(self, tiles: Ints, parallel: Ints, count: int) -> tuple[Ints, Ints, Ints]:
         """Accumulator bytes, accumulator depth, SRAM bytes of the root's own result."""
@@ -179,7 +183,11 @@ class CostModel:
         root = root_cycles(problem, target, tiles, output)
         if work.kind == "map":
             return [parallel * root], root
-        kernel = _floats(costs.map_cycles(target, output, work.micro_cycles, output_stage=work.engine == "mx"))
+        kernel = _floats(
+            costs.map_cycles(
+                target, output, work.micro_cycles, output_stage=work.engine == "mx", sram_bytes=_sram_bytes(problem)
+            )
+        )
         if work.engine == "mx":
             return [everything * root, parallel * kernel], kernel
         total = everything * root + (parallel * kernel if work.epilogue else 0.0)
@@ -198,8 +206,9 @@ def root_cycles(problem: Problem, target: Target, tiles: Ints, output: Ints) -> 
         return _floats(costs.gemm_stream_cycles(target, work.dtype, size["m"], size["k"], size["n"], batch))
     if work.kind == "conv":
         pixels = size["n"] * size["oh"] * size["ow"]
-        depth = size["kh"] * size["kw"] * size["ci"]
-        return _floats(costs.gemm_stream_cycles(target, work.dtype, pixels, depth, size["co"], size.get("g", one)))
+        window, groups = size["kh"] * size["kw"], size.get("g", one)
+        cycles = costs.gemm_stream_cycles(target, work.dtype, pixels, size["ci"], size["co"], groups, window=window)
+        return _floats(cycles)
     if work.kind == "depthwise_conv":
         window = size["kh"] * size["kw"]
         cycles = costs.depthwise_cycles if work.engine == "mx" else costs.dwconv_cycles
@@ -211,7 +220,17 @@ def root_cycles(problem: Problem, target: Target, tiles: Ints, output: Ints) -> 
         return _floats(costs.norm_cycles(target, output // np.maximum(last, 1), last))
     if work.kind == "reduce":
         return _reduce_cycles(problem, target, tiles, output)
-    return _floats(costs.map_cycles(target, output, work.micro_cycles))
+    return _floats(costs.map_cycles(target, output, work.micro_cycles, sram_bytes=_sram_bytes(problem)))
+
+
+def _sram_bytes(problem: Problem) -> float:
+    """Bytes per element of the result that a kernel reads and writes in SRAM; broadcast operands are held."""
+    dims = problem.result.access.dims_used()
+    full = [tensor for tensor in problem.operands if dims <= tensor.access.dims_used()]
+    if problem.work.kind != "map":
+        full = [tensor for tensor in full if tensor.epilogue]
+    between = 4 if problem.work.engine == "vx" and problem.intermediate is not None else 0
+    return between + sum(tensor.element_bytes for tensor in (*full, problem.result))
 
 
 def _reduce_cycles(problem: Problem, target: Target, tiles: Ints, output: Ints) -> Floats:
@@ -220,4 +239,10 @@ def _reduce_cycles(problem: Problem, target: Target, tiles: Ints, output: Ints) 
         reduced = reduced * tiles[index] if problem.reduction(index) else reduced
     last = problem.operands[0].access.exprs[-1] if problem.operands[0].access.exprs else None
     innermost = last is not None and any(problem.reduction(dim) for dim, _ in last.terms)
-    return _floats(costs.reduce_cycles(target, output, reduced, innermost=innermost))
+    behind = np.ones_like(output)
+    for expr in reversed(problem.operands[0].access.exprs):
+        if any(problem.reduction(dim) for dim, _ in expr.terms):
+            break
+        for dim, _ in expr.terms:
+            behind = behind * tiles[dim]
+    return _floats(costs.reduce_cycles(target, output, reduced, innermost=innermost, behind=np.minimum(behind, output)))

@@ -66,7 +66,7 @@ def group_problem(
     work = Work(
         kind,
         "mx" if matrix else "vx",
-        micro_cycles=kernel_interval(kernel, target),
+        micro_cycles=kernel_interval(kernel, target, (target.output if matrix else target.vector).fused_ops),
         epilogue=has_epilogue,
         dtype=spec.operands[0].dtype,
     )

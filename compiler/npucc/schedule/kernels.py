@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from npuisa.kernel import MicroClass
 from npuisa.target import Target
+from npusim.costs import passes_interval
 from xdsl.builder import Builder
 from xdsl.dialects import arith, math
-from xdsl.ir import Block, Operation
+from xdsl.dialects.builtin import bf16, f16
+from xdsl.ir import Block, Operation, SSAValue
 from xdsl.rewriter import InsertPoint
 
 from npucc.dialects.graph_ops.base import tensor_type
-from npucc.dialects.graph_ops.elementwise import ElementwiseOp, emit_scalar
+from npucc.dialects.graph_ops.elementwise import ElementwiseOp, emit_scalar, into_type
 from npucc.types import compute_type
 
-SPECIAL = (math.ExpOp, math.LogOp, math.TanhOp, math.ErfOp, math.SinOp, math.CosOp, math.PowFOp)
+SPECIAL = (
+    *(math.ExpOp, math.ExpM1Op, math.LogOp, math.Log1pOp),
+    *(math.TanhOp, math.ErfOp, math.SinOp, math.CosOp, math.PowFOp),
+)
 DIVIDING = (arith.DivfOp, arith.DivSIOp, arith.RemSIOp, math.SqrtOp)
 
 
 def scalar_ops(op: ElementwiseOp) -> list[Operation]:
-    """The scalar operations that compute one element of `op`."""
+    """The scalar operations that compute one element of `op`, brought into its type for an op that follows."""
     block = Block(arg_types=[compute_type(tensor_type(value).element_type) for value in op.operands])
-    emit_scalar(op, Builder(InsertPoint.at_end(block)), block.args)
+    builder = Builder(InsertPoint.at_end(block))
+    result = emit_scalar(op, builder, block.args)
+    if op.leaves_type:
+        into_type(op, builder, result)
     return list(block.ops)
 
 
@@ -31,14 +40,19 @@ def micro_ops(op: ElementwiseOp) -> int:
     return len(scalar_ops(op))
 
 
-def kernel_interval(ops: Iterable[ElementwiseOp], target: Target) -> float:
+def kernel_interval(ops: Iterable[ElementwiseOp], target: Target, fused_ops: int) -> float:
     """Cycles per vector of lanes of a kernel of `ops`; at least one (moving data). Constants are free."""
-    total = sum(target.interval(_cost_class(scalar)) for op in ops for scalar in scalar_ops(op) if _works(scalar))
-    return max(1.0, total)
+    counts = Counter(_cost_class(scalar) for op in ops for scalar in scalar_ops(op) if _works(scalar))
+    return passes_interval(target, counts, fused_ops)
 
 
 def _works(op: Operation) -> bool:
-    return not isinstance(op, arith.ConstantOp)
+    """Not constants, nor the second half of rounding to 16 bits, which is one micro-operation."""
+    return not isinstance(op, arith.ConstantOp) and not (isinstance(op, arith.ExtFOp) and _is_short(op.operands[0]))
+
+
+def _is_short(value: SSAValue) -> bool:
+    return value.type in (f16, bf16)
 
 
 def _cost_class(op: Operation) -> MicroClass:
