@@ -92,6 +92,8 @@ def _table() -> tuple[MicroOpcode, ...]:
         ("cvt_f64", 1, ANY, alu, "convert from the op's type to F64"),
         ("cvt_i32", 1, ANY, alu, "convert from the op's type to I32, toward zero"),
         ("cvt_i64", 1, ANY, alu, "convert from the op's type to I64, toward zero"),
+        ("expm1", 1, FLOATS, special, "e ** a - 1, precise near 0"),
+        ("log1p", 1, FLOATS, special, "natural logarithm of 1 + a, precise near 0"),
     )
     return tuple(MicroOpcode(row[0], code, *row[1:]) for code, row in enumerate(rows))
 

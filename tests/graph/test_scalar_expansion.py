@@ -27,9 +27,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "arith.addf": np.add, "arith.addi": np.add, "arith.subf": np.subtract, "arith.subi": np.subtract,
     "arith.mulf": np.multiply, "arith.muli": np.multiply, "arith.divf": np.divide, "arith.negf": np.negative,
     "arith.divsi": lambda a, b: np.trunc(a.astype(np.longdouble) / b).astype(a.dtype), "arith.remsi": np.fmod,
-    "graph.remf": np.fmod, "arith.minimumf": np.minimum, "arith.minsi": np.minimum, "arith.maximumf": np.maximum,
+    "tile.remf": np.fmod, "arith.minimumf": np.minimum, "arith.minsi": np.minimum, "arith.maximumf": np.maximum,
     "arith.maxsi": np.maximum, "arith.andi": np.bitwise_and, "arith.ori": np.bitwise_or, "arith.xori": np.bitwise_xor,
     "arith.select": np.where, "math.absf": np.abs, "math.absi": np.abs, "math.exp": np.exp, "math.log": np.log,
+    "math.expm1": np.expm1, "math.log1p": np.log1p,
     "math.sqrt": np.sqrt, "math.tanh": np.tanh, "math.erf": np.vectorize(math.erf), "math.sin": np.sin,
     "math.cos": np.cos, "math.floor": np.floor, "math.ceil": np.ceil, "math.roundeven": np.rint, "math.powf": np.power,
 }  # fmt: skip

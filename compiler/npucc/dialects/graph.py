@@ -21,6 +21,7 @@ from npucc.dialects.graph_ops.elementary import (
     CosOp,
     ErfOp,
     ExpOp,
+    Expm1Op,
     FloorOp,
     LogOp,
     RoundOp,
@@ -66,7 +67,7 @@ from npucc.dialects.graph_ops.window import LogSoftmaxOp, ReduceOp, SoftmaxOp, W
 
 ELEMENTWISE_OPS: tuple[type[ElementwiseOp], ...] = (
     AddOp, SubOp, MulOp, DivOp, RemOp, ModOp, PowOp, MinOp, MaxOp, NegOp, AbsOp, SignOp, CastOp,
-    ExpOp, LogOp, SqrtOp, FloorOp, CeilOp, RoundOp, TanhOp, ErfOp, SinOp, CosOp,
+    ExpOp, Expm1Op, LogOp, SqrtOp, FloorOp, CeilOp, RoundOp, TanhOp, ErfOp, SinOp, CosOp,
     ReciprocalOp, SigmoidOp, SoftplusOp, ReluOp, LeakyReluOp, EluOp, HardSigmoidOp, ClipOp,
     EqualOp, LessOp, LessOrEqualOp, GreaterOp, GreaterOrEqualOp, AndOp, OrOp, XorOp, NotOp, WhereOp,
 )  # fmt: skip
@@ -105,6 +106,7 @@ __all__ = [
     "EqualOp",
     "ErfOp",
     "ExpOp",
+    "Expm1Op",
     "ExpandOp",
     "FloorOp",
     "Graph",

@@ -204,9 +204,9 @@ class GraphBuilder:
         """Matrix product of the last two axes."""
         return self.emit(graph.MatmulOp(a, b))
 
-    def reduce(self, x: SSAValue, fn: str, axes: Sequence[int]) -> SSAValue:
-        """Reduce `axes` (kept with size 1); nothing for no axes."""
-        return self.emit(graph.ReduceOp(x, fn, tuple(sorted(axes)))) if axes else x
+    def reduce(self, x: SSAValue, fn: str, axes: Sequence[int], element: Attribute | None = None) -> SSAValue:
+        """Reduce `axes` (kept with size 1) into element type `element` or that of x; nothing for no axes."""
+        return self.emit(graph.ReduceOp(x, fn, tuple(sorted(axes)), element)) if axes else x
 
     def mean(self, x: SSAValue, axes: Sequence[int]) -> SSAValue:
         """Mean over `axes` (kept with size 1), in the type of x; integers truncate."""
@@ -217,7 +217,7 @@ class GraphBuilder:
         count, element = math.prod(shape_of(x)[axis] for axis in axes), wide_element(x)
         if not axes:
             return self.cast(x, element)
-        total = self.emit(graph.ReduceOp(x, "sum", tuple(sorted(axes)), element))
+        total = self.reduce(x, "sum", axes, element)
         return self.divided(total, count) if count else total
 
     def widened(self, x: SSAValue) -> SSAValue:

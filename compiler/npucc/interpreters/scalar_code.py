@@ -23,6 +23,8 @@ _UNARY: dict[str, Callable[[Array], Array]] = {
     "math.rsqrt": lambda a: (1 / np.sqrt(a)).astype(a.dtype),
     "math.exp": np.exp,
     "math.log": np.log,
+    "math.expm1": np.expm1,
+    "math.log1p": np.log1p,
     "math.tanh": np.tanh,
     "math.erf": erf,
     "math.sin": np.sin,

@@ -47,17 +47,17 @@ class SigmoidOp(UnaryOp):
 
 @irdl_op_definition
 class SoftplusOp(UnaryOp):
-    """log(1 + exp(x)), as max(x, 0) + log(1 + exp(-|x|)) so that exp cannot overflow."""
+    """log(1 + exp(x)), as max(x, 0) + log1p(exp(-|x|)): exp cannot overflow, and small results keep their digits."""
 
     name = "graph.softplus"
     ACCEPTS: ClassVar[Kinds] = "float"
 
     def numpy(self, x: Array) -> Array:
-        return np.maximum(x, 0) + np.log(1 + np.exp(-np.abs(x)))
+        return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
     def scalar(self, s: ScalarBuilder, x: SSAValue) -> SSAValue:
         decay = s.exp(s.neg(s.abs(x)))
-        return s.add(s.maximum(x, s.constant(0, x)), s.log(s.add(s.constant(1, x), decay)))
+        return s.add(s.maximum(x, s.constant(0, x)), s.log1p(decay))
 
 
 @irdl_op_definition
@@ -114,12 +114,11 @@ class EluOp(_AlphaOp):
     name = "graph.elu"
 
     def numpy(self, x: Array) -> Array:
-        return np.where(x < 0, x.dtype.type(self.slope) * (np.exp(x) - 1), x)
+        return np.where(x < 0, x.dtype.type(self.slope) * np.expm1(x), x)
 
     def scalar(self, s: ScalarBuilder, x: SSAValue) -> SSAValue:
         negative = s.compare("lt", x, s.constant(0, x))
-        growth = s.sub(s.exp(x), s.constant(1, x))
-        return s.select(negative, s.mul(s.constant(self.slope, x), growth), x)
+        return s.select(negative, s.mul(s.constant(self.slope, x), s.expm1(x)), x)
 
 
 @irdl_op_definition

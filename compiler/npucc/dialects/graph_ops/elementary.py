@@ -29,6 +29,20 @@ class ExpOp(UnaryOp):
 
 
 @irdl_op_definition
+class Expm1Op(UnaryOp):
+    """e ** x - 1, precise near 0."""
+
+    name = "graph.expm1"
+    ACCEPTS: ClassVar[Kinds] = "float"
+
+    def numpy(self, x: Array) -> Array:
+        return np.expm1(x)
+
+    def scalar(self, s: ScalarBuilder, x: SSAValue) -> SSAValue:
+        return s.expm1(x)
+
+
+@irdl_op_definition
 class LogOp(UnaryOp):
     """Natural logarithm."""
 

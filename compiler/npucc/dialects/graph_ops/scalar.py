@@ -89,6 +89,14 @@ class ScalarBuilder:
         """Natural logarithm."""
         return self._insert(math.LogOp(a))
 
+    def expm1(self, a: SSAValue) -> SSAValue:
+        """e ** a - 1, precise near 0."""
+        return self._insert(math.ExpM1Op(a))
+
+    def log1p(self, a: SSAValue) -> SSAValue:
+        """log(1 + a), precise near 0."""
+        return self._insert(math.Log1pOp(a))
+
     def sqrt(self, a: SSAValue) -> SSAValue:
         """Square root."""
         return self._insert(math.SqrtOp(a))

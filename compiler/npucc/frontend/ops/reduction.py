@@ -46,7 +46,7 @@ def _log_sum(node: ImportNode, x: SSAValue, axes: list[int]) -> SSAValue:
 
 
 def _log_sum_exp(node: ImportNode, x: SSAValue, axes: list[int]) -> SSAValue:
-    """log(sum(exp(x - max))) + max, so that exp cannot overflow; an infinite max is replaced by 0 (inf - inf is NaN)."""
+    """log(sum(exp(x - max))) + max, so that exp cannot overflow; 0 for an infinite max, as inf - inf is NaN."""
     build = node.build
     top = build.reduce(x, "max", axes)
     finite = build.emit(graph.LessOp(build.emit(graph.AbsOp(top)), build.scalar(math.inf, top)))

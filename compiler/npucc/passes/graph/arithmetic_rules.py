@@ -1,7 +1,8 @@
 """Simplifications of element-wise arithmetic with constants, and of scales after contractions.
 
-Constants are combined in f64 and rounded once. Results may differ from the original order of operations by the
-rounding of one operation of the tensors' type.
+Outside of contractions every rewriting is exact, or drops one rounding of the tensors' type. The weights and biases
+of a contraction take up constant scales and terms behind it: a sum of many products has no order of rounding that
+could be kept. Constants are combined in f64 and rounded once, and only where nothing overflows or becomes subnormal.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from npucc.dialects.graph import (
     SubOp,
 )
 from npucc.passes.graph.rewriting import GraphRewriter, Rule, copy_of, symbol_of
+from npucc.passes.graph.value_facts import is_non_negative, never_negative_zero
 from npucc.types import Array, element_of, is_float
 
 
@@ -41,6 +43,19 @@ def operand_and_constant(op: BinaryOp, rewriter: GraphRewriter) -> tuple[SSAValu
     return None
 
 
+def finite_and_normal(array: Array) -> bool:
+    """Whether no element is infinite, NaN, 0 or subnormal (integers: always)."""
+    if array.dtype.kind in "iub":
+        return True
+    magnitude = np.abs(array.astype(np.float64))
+    return bool(np.all(np.isfinite(magnitude) & (magnitude >= _smallest_normal(array))))
+
+
+def powers_of_two(array: Array) -> bool:
+    """Whether multiplying by any element, or dividing by it, only moves exponents."""
+    return bool(np.all(np.abs(np.frexp(array.astype(np.float64))[0]) == 0.5))
+
+
 def same_everywhere(array: Array) -> float | None:
     """The value of a constant whose elements are all equal (NaN: none)."""
     if array.size == 0:
@@ -50,14 +65,19 @@ def same_everywhere(array: Array) -> float | None:
 
 
 def neutral_operand(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | None:
-    """x + 0, x - 0, x * 1, x / 1, x ** 1 are x."""
+    """x + 0, x - 0, x * 1, x / 1, x ** 1 are x; of floats only x + -0 and x - +0, because -0 + +0 is +0."""
     if not isinstance(op, BinaryOp):
         return None
     neutral = 0 if isinstance(op, AddOp | SubOp) else 1
     pairs = [(op.rhs, op.lhs)] + ([(op.lhs, op.rhs)] if isinstance(op, AddOp | MulOp) else [])
     for constant, other in pairs:
         array = rewriter.array(constant)
-        if array is not None and other.type == op.result.type and same_everywhere(array) == neutral:
+        if array is None or other.type != op.result.type or same_everywhere(array) != neutral:
+            continue
+        negative = bool(np.any(np.signbit(array.astype(np.float64))))
+        positive = not bool(np.all(np.signbit(array.astype(np.float64))))
+        turns = positive if isinstance(op, AddOp) else isinstance(op, SubOp) and negative
+        if not turns or never_negative_zero(other, rewriter.array):
             return other
     return None
 
@@ -71,15 +91,18 @@ def subtraction_to_addition(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | 
 
 
 def division_to_multiplication(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | None:
-    """x / c = x * (1 / c) for floats, off by one rounding of 1 / c, unless a reciprocal overflows or is subnormal."""
+    """x / c = x * (1 / c) for floats where that is exact: c is a power of two and 1 / c a normal number.
+
+    Behind a contraction, any c: the product is on its way into the weights.
+    """
     array = rewriter.array(op.operands[1])
     if array is None or not is_float(element_of(op.result)):
         return None
     with np.errstate(all="ignore"):
-        exact = 1.0 / array.astype(np.float64)
-        inverse = exact.astype(array.dtype)
-        normal = np.abs(inverse.astype(np.float64)) >= _smallest_normal(array)
-    if not np.all(np.isfinite(inverse.astype(np.float64)) & normal):
+        inverse = (1.0 / array.astype(np.float64)).astype(array.dtype)
+    if not finite_and_normal(inverse):
+        return None
+    if not powers_of_two(array) and not reaches_weights(op.operands[0], inverse, rewriter):
         return None
     return rewriter.insert(MulOp(op.operands[0], rewriter.constant(inverse, f"{symbol_of(op.operands[1])}.inv")))
 
@@ -89,7 +112,10 @@ def _smallest_normal(array: Array) -> float:
 
 
 def power_of_constant(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | None:
-    """x ** 2, 3, 0.5 and -1 of floats without a transcendental function."""
+    """x ** 2, 3, 0.5 and -1 of floats without a transcendental function.
+
+    pow(-0, 0.5) is +0 and pow(-inf, 0.5) is +inf where the square root is -0 and NaN, so x must be known to be neither.
+    """
     array = rewriter.array(op.operands[1])
     x = op.operands[0]
     if array is None or not is_float(element_of(x)) or x.type != op.result.type:
@@ -99,7 +125,7 @@ def power_of_constant(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | None:
             return rewriter.insert(MulOp(x, x))
         case 3.0:
             return rewriter.insert(MulOp(rewriter.insert(MulOp(x, x)), x))
-        case 0.5:
+        case 0.5 if is_non_negative(x, rewriter.array):
             return rewriter.insert(SqrtOp(x))
         case -1.0:
             return rewriter.insert(ReciprocalOp(x))
@@ -108,7 +134,12 @@ def power_of_constant(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | None:
 
 
 def constant_after_constant(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | None:
-    """(x + a) + b = x + (a + b), (x * a) * b = x * (a * b), where the inner result has no other user."""
+    """(x + a) + b = x + (a + b), (x * a) * b = x * (a * b), where the inner result has no other user.
+
+    Sums of floats need constants that do not cancel: (x + 1.5 * 2**23) - 1.5 * 2**23 rounds x on purpose. Behind a
+    contraction (two biases per channel) they may cancel in some elements, but not in all. Products of floats need one
+    power of two, and both to grow or both to shrink x, so that nothing overflows in between that does not in the end.
+    """
     if not isinstance(op, AddOp | MulOp):
         return None
     found = operand_and_constant(op, rewriter)
@@ -122,9 +153,24 @@ def constant_after_constant(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | 
         return None
     function = np.add if isinstance(op, AddOp) else np.multiply
     combined = _combine(function, before[2], found[2])
-    if combined is None:
+    if combined is None or not _may_combine(op, before, found[2], combined, rewriter):
         return None
     return rewriter.insert(type(op)(before[0], rewriter.constant(combined, symbol_of(before[1]))), inner)
+
+
+def _may_combine(
+    op: AddOp | MulOp, inner: tuple[SSAValue, SSAValue, Array], outer: Array, combined: Array, rewriter: GraphRewriter
+) -> bool:
+    """Whether the constant `combined` may take the place of the inner and the outer one; see above."""
+    if combined.dtype.kind in "iub":
+        return True
+    a, b, c = (np.abs(array.astype(np.float64)) for array in (inner[2], outer, combined))
+    if isinstance(op, MulOp):
+        same_direction = bool(np.all((a >= 1) & (b >= 1)) or np.all((a <= 1) & (b <= 1)))
+        return finite_and_normal(combined) and same_direction and (powers_of_two(inner[2]) or powers_of_two(outer))
+    kept = c >= np.maximum(a, b) / 2
+    enough = kept.any() if contraction_of(inner[0], rewriter) else kept.all()
+    return bool(enough and np.all(np.isfinite(c)))
 
 
 def _combine(function: Callable[[Array, Array], Array], a: Array, b: Array) -> Array | None:
@@ -133,7 +179,8 @@ def _combine(function: Callable[[Array, Array], Array], a: Array, b: Array) -> A
         return None
     if a.dtype.kind in "iub":
         return function(a, b)
-    return function(a.astype(np.float64), b.astype(np.float64)).astype(a.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return function(a.astype(np.float64), b.astype(np.float64)).astype(a.dtype)
 
 
 def per_last_axis(array: Array) -> Array | None:
@@ -153,15 +200,40 @@ def contraction_of(value: SSAValue, rewriter: GraphRewriter) -> tuple[Contractio
     return (owner, weights) if weights is not None and same and is_float(element_of(value)) else None
 
 
+def scaled_weights(weights: Array, scale: Array) -> Array | None:
+    """weights * scale for a scale per output channel (the last axis); None if it is another, or digits get lost.
+
+    Weights may become subnormal only in channels whose greatest weight stays normal: their error is then below that
+    of the greatest weight's own rounding.
+    """
+    vector = per_last_axis(scale)
+    scaled = None if vector is None else _combine(np.multiply, weights, vector)
+    if scaled is None or vector is None or scaled.size == 0:
+        return scaled
+    greatest = np.abs(scaled.astype(np.float64)).reshape(-1, scaled.shape[-1]).max(axis=0)
+    zero = (np.broadcast_to(vector, greatest.shape) == 0) | ~weights.reshape(-1, weights.shape[-1]).any(axis=0)
+    normal = np.isfinite(greatest) & (greatest >= _smallest_normal(scaled))
+    return scaled if bool(np.all(normal | (zero & (greatest == 0)))) else None
+
+
+def reaches_weights(value: SSAValue, scale: Array, rewriter: GraphRewriter) -> bool:
+    """Whether a product of `value` with `scale` goes into weights, perhaps after passing a bias."""
+    if isinstance(value.owner, AddOp) and value.has_one_use():
+        before = operand_and_constant(value.owner, rewriter)
+        value = value if before is None or before[0].type != value.type else before[0]
+    contraction = contraction_of(value, rewriter)
+    return contraction is not None and scaled_weights(contraction[1], scale) is not None
+
+
 def scale_into_weights(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | None:
     """contraction(x, w) * c = contraction(x, w * c) for c per output channel (BatchNormalization)."""
     if not isinstance(op, MulOp) or (found := operand_and_constant(op, rewriter)) is None:
         return None
-    contraction, scale = contraction_of(found[0], rewriter), per_last_axis(found[2])
-    if contraction is None or scale is None or found[0].type != op.result.type:
+    contraction = contraction_of(found[0], rewriter)
+    if contraction is None or found[0].type != op.result.type:
         return None
     root, weights = contraction
-    scaled = _combine(np.multiply, weights, scale)
+    scaled = scaled_weights(weights, found[2])
     if scaled is None:
         return None
     new = copy_of(root)
@@ -177,10 +249,13 @@ def scale_before_bias(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | None:
     if not isinstance(inner, AddOp) or not found[0].has_one_use() or scale is None:
         return None
     before = operand_and_constant(inner, rewriter)
-    if before is None or contraction_of(before[0], rewriter) is None or found[0].type != op.result.type:
+    contraction = None if before is None else contraction_of(before[0], rewriter)
+    if before is None or contraction is None or found[0].type != op.result.type:
         return None
     bias = _combine(np.multiply, before[2], scale)
-    if bias is None or before[0].type != op.result.type:
+    if bias is None or before[0].type != op.result.type or not np.all(np.isfinite(bias.astype(np.float64))):
+        return None
+    if scaled_weights(contraction[1], found[2]) is None:
         return None
     scaled = rewriter.insert(MulOp(before[0], found[1]), inner)
     return rewriter.insert(AddOp(scaled, rewriter.constant(bias, f"{symbol_of(before[1])}.scaled")), inner)
@@ -201,23 +276,23 @@ def bound_to_clip(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | None:
 
 
 def _interval(op: object) -> tuple[SSAValue, float, float] | None:
-    """(operand, low, high) of a relu or clip."""
+    """(operand, low, high) of a relu or clip, low <= high: a clip to an empty interval gives its upper bound."""
     if isinstance(op, ReluOp):
         return op.operand, 0.0, inf
     if isinstance(op, ClipOp):
         low, high = op.bounds
-        return op.operand, -inf if low is None else low, inf if high is None else high
+        top = inf if high is None else high
+        return op.operand, -inf if low is None else min(low, top), top
     return None
 
 
 def clip_of_clip(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | None:
-    """Clips one after the other are one clip (an empty interval: the outer bounds win)."""
+    """Clips one after the other are one clip."""
     outer = _interval(op)
     inner = _interval(op.operands[0].owner)
     if outer is None or inner is None or not op.operands[0].has_one_use():
         return None
-    low = min(max(inner[1], outer[1]), outer[2])
-    high = max(min(inner[2], outer[2]), outer[1])
+    low, high = (min(max(bound, outer[1]), outer[2]) for bound in inner[1:])
     source = op.operands[0].owner
     if not isinstance(source, GraphOp):
         return None

@@ -58,6 +58,8 @@ DIRECT = {
     "math.sqrt": "sqrt",
     "math.exp": "exp",
     "math.log": "log",
+    "math.expm1": "expm1",
+    "math.log1p": "log1p",
     "math.tanh": "tanh",
     "math.erf": "erf",
     "math.sin": "sin",
