@@ -26,7 +26,7 @@ import numpy.typing as npt
 from npuisa.errors import ExitCode, NpuError, error_code
 
 MAGIC = b"NPUPROG\x00"
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct("<8sIIQI32s")
 ENTRY = struct.Struct("<IIQQQ")
 HEADER_BYTES = HEADER.size + 4

@@ -127,7 +127,7 @@ def check_descriptor(descriptor: Descriptor, where: str = "") -> None:
             raise _error(name, where, f"dim {axis} is outside 0..2^{AXIS_BITS} - 1", str(dim))
         if not _fits_signed(stride, AXIS_BITS):
             raise _error(name, where, f"stride {axis} is outside +-2^{AXIS_BITS - 1}", str(stride))
-    _check_fill(descriptor, where)
+    check_fill(descriptor, where)
 
 
 def is_narrow(descriptor: Descriptor) -> bool:
@@ -146,7 +146,8 @@ def _fits_signed(value: int, width: int) -> bool:
     return -(1 << (width - 1)) <= value < 1 << (width - 1)
 
 
-def _check_fill(descriptor: Descriptor, where: str) -> None:
+def check_fill(descriptor: Descriptor, where: str = "") -> None:
+    """Raise NpuError (NPU-E0307) unless the element type holds the fill value."""
     fill, dtype = descriptor.fill, descriptor.dtype
     if dtype.is_float:
         if isinstance(fill, int) and (abs(fill) >= 1 << 1023 or int(float(fill)) != fill):

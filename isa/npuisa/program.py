@@ -48,7 +48,8 @@ class Increment:
     """At the end of a loop iteration `reg += step`; with a modulus, `reg = (reg + step) mod modulus`.
 
     When the loop ends, a register without modulus returns to its value at loop entry; one with modulus keeps
-    its value (it walks a circular buffer across loops).
+    its value (it walks a circular buffer across loops). |step| < modulus, so that the hardware needs one
+    conditional correction and no division.
     """
 
     reg: int

@@ -160,7 +160,10 @@ def check_loop(loop: LoopSpec, where: str = "") -> None:
             raise _loop_error(where, f"a step has {STEP_BITS} bits", str(increment.step))
         if not 0 <= increment.modulus < 1 << STEP_BITS:
             raise _loop_error(where, f"a modulus is 0..2^{STEP_BITS} - 1", str(increment.modulus))
+        if increment.modulus and abs(increment.step) >= increment.modulus:
+            found = f"r{increment.reg} += {increment.step} mod {increment.modulus}"
+            raise _loop_error(where, "a step is smaller than its modulus", found, "reduce the step by the modulus")
 
 
-def _loop_error(where: str, message: str, found: str) -> NpuError:
-    return NpuError(BAD_LOOP, message, where, found)
+def _loop_error(where: str, message: str, found: str, remedy: str = "") -> NpuError:
+    return NpuError(BAD_LOOP, message, where, found, remedy)

@@ -1,7 +1,8 @@
 """Structural rules of a program, checked by the loader, the assembler and whoever makes programs.
 
-Every table index is in range, operands lie in memory spaces their field allows, memory is inside a region (or
-the target's memories), branches and loops are well formed, and every table has the shape it must have.
+Every table index is in range, operands lie in memory spaces their field allows and have the dims and types of
+their instruction (`operand_rules`), memory is inside a region (or the target's memories), branches and loops are
+well formed, and every table has the shape it must have.
 What a program computes, and whether its engines race, is not judged here (see the simulator's checkers).
 """
 
@@ -18,6 +19,7 @@ from npuisa.errors import ErrorCode, ExitCode, NpuError, error_code
 from npuisa.instructions import DMA_ENGINES, SEMAPHORES, Instruction, Operand
 from npuisa.kernel_rules import check_kernel
 from npuisa.memory_map import check_regions, enclosing, memory_problem
+from npuisa.operand_rules import check_operands
 from npuisa.program import Port, Program, RegionKind
 from npuisa.table_encoding import check_loop
 from npuisa.target import Target
@@ -207,7 +209,10 @@ def _check_instructions(program: Program, findings: _Findings) -> None:
         findings.run(place, lambda instruction=item: encode(instruction))
         if len(findings.problems) > before:
             continue
-        _check_indices(program, item, limits, f"{place} ({item.mnemonic})", findings)
+        place = f"{place} ({item.mnemonic})"
+        _check_indices(program, item, limits, place, findings)
+        if len(findings.problems) == before:
+            findings.run(place, lambda item=item: check_operands(item, program.descriptors, program.kernels))
 
 
 def _check_indices(

@@ -21,11 +21,12 @@ from npuisa.target import Target
 from npuisa.validate import MAX_SEMAPHORE_VALUE
 
 from npusim.access_log import AccessLog, Conflict
+from npusim.accumulator_types import AccumulatorTypes
 from npusim.costs import ENGINE_LABELS
 from npusim.faults import place
 from npusim.footprint import Footprint, footprint_of, overlap
 from npusim.initialised import WrittenBytes
-from npusim.ordering import ENGINES, Clock, Execution, Ordering, order
+from npusim.ordering import ENGINES, Clock, Execution, Ordering, credits_per_step, order
 from npusim.sequence import StaticInstruction, decode, dynamic_stream
 
 HAZARDOUS = error_code("NPU-E0430", ExitCode.BAD_INPUT, "Overlapping the engines could change a value")
@@ -46,6 +47,8 @@ class HazardKind(StrEnum):
     BLOCKED = "program order blocks"
     CONTENDED = "engines compete for a semaphore"
     OVERFLOW = "semaphore overflows"
+    MISALIGNED = "address not aligned to the element size"
+    RETYPED = "accumulator read as another type"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,8 @@ class _Checker:
         self.program, self.statics, self.ordering, self.limit = program, statics, ordering, limit
         self.sizes = {Space.SRAM: target.sram.bytes, Space.ACC: target.accumulator.bytes, Space.L2: 0}
         self.logs = {space: AccessLog() for space in Space}
+        self.types = AccumulatorTypes(target.accumulator.bytes)
+        self.queue_depth = target.sequencer.queue_depth
         self.chip = {space: WrittenBytes(0, self.sizes[space]) for space in (Space.SRAM, Space.ACC)}
         self.dram = {
             region.name: WrittenBytes(region.base, region.size)
@@ -164,10 +169,24 @@ class _Checker:
             parties = tuple(self._party(execution, "", "") for execution in pair)
             key = HazardKind.CONTENDED, first, second, semaphore
             self._add(key, Hazard(HazardKind.CONTENDED, message, parties))
-        for semaphore, peak in enumerate(self.ordering.peak):
+        for semaphore, late in enumerate(self._late_credits()):
+            peak = self.ordering.peak[semaphore] + late
             if peak > MAX_SEMAPHORE_VALUE:
-                message = f"{self._name(semaphore)} reaches {peak}, the counter holds {MAX_SEMAPHORE_VALUE}"
+                message = f"{self._name(semaphore)} can reach {peak}, the counter holds {MAX_SEMAPHORE_VALUE}"
                 self._add((HazardKind.OVERFLOW, semaphore), Hazard(HazardKind.OVERFLOW, message))
+
+    def _late_credits(self) -> list[int]:
+        """Per semaphore, how far its value may exceed that of program order.
+
+        Whatever has been posted was issued; of the waits issued by then, each waiting engine has at most those in
+        its full queue still to take, and the one it holds.
+        """
+        most: list[dict[int, int]] = [{} for _ in self.program.semaphores]
+        for static in self.statics:
+            for semaphore in static.waits:
+                credits = credits_per_step(static) * static.waits.count(semaphore)
+                most[semaphore][static.engine] = max(credits, most[semaphore].get(static.engine, 0))
+        return [sum(credits.values()) * (self.queue_depth + 1) for credits in most]
 
     def _name(self, semaphore: int) -> str:
         names = self.program.semaphore_names
@@ -181,14 +200,16 @@ class _Checker:
         written = [self._written(execution, access) for access in accesses]
         for access, flags in zip(accesses, written):
             if flags is not None:
-                if access.reads:
-                    self._initialised(execution, access, flags)
+                if access.reads and self._initialised(execution, access, flags) and access.view.space is Space.ACC:
+                    self._type(execution, access)
                 self._races(execution, access)
         for access, flags in zip(accesses, written):
             if flags is not None:
                 self._record(execution, access)
                 if access.writes:
                     flags.write(access.shape, access.base)
+                if access.writes and access.view.space is Space.ACC:
+                    self.types.write(access.shape, access.base, access.view.dtype)
         self._self_overlap(execution, accesses)
 
     def _written(self, execution: Execution, access: _Access) -> WrittenBytes | None:
@@ -215,6 +236,9 @@ class _Checker:
         if key not in self.places:
             self.places[key] = self._holder(space, low, high)
         holder = self.places[key]
+        if access.base % access.view.dtype.bytes:
+            message = f"{access.view.name} lies at {access.base:#x}, its elements have {access.view.dtype.bytes} bytes"
+            self._report(HazardKind.MISALIGNED, message, execution, access, low, high)
         if holder is None:
             limit = "a DRAM region" if space is Space.DRAM else f"{self.sizes[space]} bytes"
             message = f"{access.view.name} does not lie in {limit}"
@@ -232,13 +256,23 @@ class _Checker:
                 return region
         return None
 
-    def _initialised(self, execution: Execution, access: _Access, written: WrittenBytes) -> None:
+    def _initialised(self, execution: Execution, access: _Access, written: WrittenBytes) -> bool:
+        """Whether all bytes have been written; a hazard when not."""
         missing = written.missing(access.shape, access.base)
         if missing:
             low, high = access.base + access.shape.low, access.base + access.shape.high
             verb = "accumulates onto" if access.writes else "reads"
             message = f"{access.view.name} {verb} {missing} bytes that nothing has written"
             self._report(HazardKind.UNINITIALISED, message, execution, access, low, high)
+        return not missing
+
+    def _type(self, execution: Execution, access: _Access) -> None:
+        other = self.types.other(access.shape, access.base, access.view.dtype)
+        if other is not None:
+            low, high = access.base + access.shape.low, access.base + access.shape.high
+            verb = "accumulates onto" if access.writes else "reads"
+            message = f"{access.view.name} {verb} {other} as {access.view.dtype}"
+            self._report(HazardKind.RETYPED, message, execution, access, low, high)
 
     def _races(self, execution: Execution, access: _Access) -> None:
         log = self.logs[access.view.space]

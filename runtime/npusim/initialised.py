@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 from npusim.footprint import Footprint
+
+ByteT = TypeVar("ByteT", np.uint8, np.bool_)
+
+
+def strided_bytes(memory: npt.NDArray[ByteT], shape: Footprint, base: int) -> npt.NDArray[ByteT]:
+    """The elements of `memory` (one per byte) that `shape` at index `base` covers: a view, runs innermost."""
+    if not shape.run:
+        return memory[:0]
+    dims = (*(count for count, _ in shape.grid), shape.run)
+    steps = (*(stride for _, stride in shape.grid), 1)
+    return np.lib.stride_tricks.as_strided(memory[base + shape.low :], dims, steps)
 
 
 class WrittenBytes:
@@ -33,9 +46,4 @@ class WrittenBytes:
         return absent
 
     def _view(self, shape: Footprint, base: int) -> npt.NDArray[np.bool_]:
-        first = base + shape.low - self._base
-        dims = (*(count for count, _ in shape.grid), shape.run)
-        if not shape.run:
-            return self._flags[:0]
-        steps = (*(stride for _, stride in shape.grid), 1)
-        return np.lib.stride_tricks.as_strided(self._flags[first:], dims, steps)
+        return strided_bytes(self._flags, shape, base - self._base)

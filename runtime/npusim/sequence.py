@@ -37,6 +37,7 @@ from npuisa.instructions import (
     SLi,
     SLoop,
 )
+from npuisa.operand_rules import BAD_OPERANDS, check_operands
 from npuisa.program import Increment, Program
 
 from npusim.faults import CONTROL_FLOW, SCALAR_TRAP, STEP_LIMIT, place
@@ -88,12 +89,27 @@ class StaticInstruction:
 
 
 def decode(program: Program) -> list[StaticInstruction]:
-    """Resolve operands and check every index; raises NpuError naming all instructions that break a rule."""
+    """Resolve operands, check every index and what the operands are; NpuError names all that break a rule."""
     problems: list[NpuError] = []
     decoded = [_decode_one(program, index, problems) for index in range(len(program.instructions))]
     if problems:
         raise NpuError(CONTROL_FLOW, "the program points outside its own tables", problems=problems)
+    _check_operands(program)
     return decoded
+
+
+def _check_operands(program: Program) -> None:
+    problems: list[NpuError] = []
+    for index, instruction in enumerate(program.instructions):
+        try:
+            check_operands(instruction, program.descriptors, program.kernels)
+        except NpuError as error:
+            error.where = place(program, index)
+            problems.append(error)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise NpuError(BAD_OPERANDS, f"{len(problems)} instructions break their rules", problems=problems)
 
 
 def _decode_one(program: Program, index: int, problems: list[NpuError]) -> StaticInstruction:

@@ -156,6 +156,8 @@ class OperandBinder:
         arrays: list[Array] = []
         for view in self._views:
             offset, home = offsets[view.operand], self._homes[view.operand]
+            if offset % view.dtype.itemsize:
+                raise self._misaligned(view, offset)
             if not home.lowest <= offset <= home.highest:
                 if 0 in view.dims:
                     arrays.append(np.empty(view.dims, view.dtype))
@@ -175,6 +177,14 @@ class OperandBinder:
         if not segment.data.flags.writeable and self._static.access[operand] != "r":
             raise self._outside(operand, descriptor, offset, f"constant region {segment.name} is read-only")
         return _Home(segment.base - low, segment.end - high, segment.data, segment.base)
+
+    def _misaligned(self, view: View, offset: int) -> NpuError:
+        descriptor, register = self._static.descriptors[view.operand], self._static.registers[view.operand]
+        assert descriptor is not None
+        message = f"operand {self._static.fields[view.operand]} ({descriptor.name}) is moved to an address not aligned"
+        where, width = place(self._program, self._static.index), view.dtype.itemsize
+        remedy = f"move it by multiples of {width}, its element size in bytes"
+        return NpuError(OUT_OF_BOUNDS, message, where, f"r{register} = {offset}", remedy)
 
     def _outside(self, operand: int, descriptor: Descriptor, offset: int, reason: str = "") -> NpuError:
         low, high = descriptor.byte_range(offset)

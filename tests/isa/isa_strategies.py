@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from legal_operands import legal_fields
 from npuisa.control_flow import innermost_loops
 from npuisa.descriptor import Descriptor, Space
 from npuisa.descriptor_encoding import integer_limits
@@ -36,9 +37,8 @@ def edges(low: int, high: int) -> st.SearchStrategy[int]:
     return st.one_of(st.sampled_from([low, high]), st.integers(low, high))
 
 
-def operands(spec: FieldSpec, indices: st.SearchStrategy[int] | None = None) -> st.SearchStrategy[Operand]:
-    descs = edges(*field_limits(spec)) if indices is None else indices
-    present = st.builds(Operand, descs, edges(0, 31))
+def operands(spec: FieldSpec) -> st.SearchStrategy[Operand]:
+    present = st.builds(Operand, edges(*field_limits(spec)), edges(0, 31))
     return st.one_of(st.just(NO_OPERAND), present) if spec.optional else present
 
 
@@ -134,16 +134,23 @@ def _micro_op(draw: st.DrawFn, held: dict[int, MicroType], constants: tuple[floa
 @st.composite
 def loop_specs(draw: st.DrawFn) -> LoopSpec:
     registers = draw(st.lists(st.integers(1, 31), unique=True, max_size=4))
-    steps, moduli = edges(-(1 << 47), (1 << 47) - 1), edges(0, (1 << 48) - 1)
-    return LoopSpec(tuple(Increment(reg, draw(steps), draw(moduli)) for reg in registers))
+    return LoopSpec(tuple(draw(increments(reg)) for reg in registers))
+
+
+@st.composite
+def increments(draw: st.DrawFn, reg: int) -> Increment:
+    modulus, reach = draw(edges(0, (1 << 48) - 1)), 1 << 47
+    low, high = (-reach, reach - 1) if modulus == 0 else (max(-reach, 1 - modulus), min(reach, modulus) - 1)
+    return Increment(reg, draw(edges(low, high)), modulus)
 
 
 DRAM_BYTES = 1 << 39
+ONE_SOURCE = Kernel("one source", (MicroType.F32,), ())
 
 
 @st.composite
 def programs(draw: st.DrawFn, size: int = 12) -> Program:
-    """Structurally valid programs that use every table; their instructions mean nothing."""
+    """Valid programs that use every table; their values mean nothing."""
     spaces = list(Space) + draw(st.lists(st.sampled_from(list(Space)), max_size=4))
     views = [draw(descriptors(space, inside=DRAM_BYTES)) for space in spaces]
     semaphores = draw(st.lists(edges(0, 0xFFFF), max_size=6))
@@ -151,7 +158,7 @@ def programs(draw: st.DrawFn, size: int = 12) -> Program:
         target="edge-4t",
         instructions=[],
         descriptors=views,
-        kernels=draw(st.lists(kernels(), min_size=1, max_size=2)),
+        kernels=[ONE_SOURCE, *draw(st.lists(kernels(), max_size=2))],
         loops=draw(st.lists(loop_specs(), min_size=1, max_size=3)),
         semaphores=semaphores,
         semaphore_names=[draw(NAMES) for _ in semaphores],
@@ -214,12 +221,9 @@ def _block(draw: st.DrawFn, program: Program, size: int, depth: int, found: list
 def _program_instruction(draw: st.DrawFn, program: Program, cls: type[Instruction]) -> Instruction:
     fixed: dict[str, st.SearchStrategy[Any]] = {}
     for name, spec in cls.fields():
-        if spec.kind == "operand":
-            legal = [i for i, view in enumerate(program.descriptors) if view.space in spec.spaces]
-            fixed[name] = operands(spec, st.sampled_from(legal))
-        elif spec.kind in ("kernel", "loop"):
-            table = program.kernels if spec.kind == "kernel" else program.loops
-            fixed[name] = st.integers(0, len(table) - 1)
+        if spec.kind == "loop":
+            fixed[name] = st.integers(0, len(program.loops) - 1)
         elif spec.kind == "target":
             fixed[name] = st.just(0)
+    fixed |= {name: st.just(value) for name, value in draw(legal_fields(program, cls)).items()}
     return draw(instructions_of(cls, len(program.semaphores), **fixed))

@@ -96,8 +96,8 @@ def test_the_header_is_where_the_documentation_says() -> None:
         (MxGemm(dst=Operand(0), a=Operand(0), b=Operand(0), posts=(64,)), ("mx.gemm", "posts", "0..63")),
         (MxGemm(dst=Operand(0), a=Operand(0), b=Operand(0), mode=cast(Any, 3)), ("mx.gemm", "mode", "ADD_IF (2)")),
         (
-            MxConv(dst=Operand(0), x=Operand(0), w=Operand(0), stride_h=256),
-            ("mx.conv", "stride_h", "256", "0..255"),
+            MxConv(dst=Operand(0), x=Operand(0), w=Operand(0), stride_h=65536),
+            ("mx.conv", "stride_h", "65536", "0..65535"),
         ),
         (VMap(dst=Operand(0), kernel=cast(Any, 1.5)), ("v.map", "kernel", "1.5", "an integer")),
     ],

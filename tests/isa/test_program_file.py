@@ -217,6 +217,6 @@ def test_another_version_says_so(tmp_path: Path) -> None:
     changed = bytearray(data)
     struct.pack_into("<I", changed, 8, 99)
     path.write_bytes(sealed(changed))
-    with pytest.raises(NpuError, match="version 1") as caught:
+    with pytest.raises(NpuError, match="version 2") as caught:
         load(path)
     assert caught.value.entry.code == "NPU-E0302"

@@ -38,8 +38,8 @@ def program(*instructions: Instruction) -> Program:
         target="edge-4t",
         instructions=[*instructions, SHalt()],
         descriptors=[
-            Descriptor("x", Space.DRAM, F16, 0, (4, 4), (4, 1)),
-            Descriptor("xs", Space.SRAM, F16, 0, (4, 4), (4, 1)),
+            Descriptor("x", Space.DRAM, F16, 0, (8,), (1,)),
+            Descriptor("xs", Space.SRAM, F16, 0, (8,), (1,)),
             Descriptor("a", Space.ACC, F32, 0, (4, 4), (4, 1)),
         ],
         kernels=[Kernel("k", (MicroType.F32,), ())],
@@ -159,7 +159,7 @@ def test_every_broken_rule_is_reported_at_once() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (view(Space.SRAM, (1 << 20) - 15), "1048576 bytes of sram"),
+        (view(Space.SRAM, (1 << 20) - 14), "1048576 bytes of sram"),
         (view(Space.ACC, 131072), "131072 bytes of acc"),
     ],
 )

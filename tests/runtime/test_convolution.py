@@ -183,5 +183,5 @@ def test_wrong_conv_operands_are_named(bench, w_shape, options, message):
     machine = bench()
     dst = machine.place((1, 2, 2, 6), "f4", space=Space.ACC)
     x, w = machine.place((1, 4, 4, 4), "f4"), machine.place(w_shape, "f4")
-    with pytest.raises(NpuError, match=f"NPU-E0406: .*{message}"):
+    with pytest.raises(NpuError, match=f"NPU-E0312: .*{message}"):
         machine.run(MxConv(dst=dst, x=x, w=w, **options), read=dst)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from npuisa.descriptor import Space
 from npuisa.errors import NpuError
-from npuisa.instructions import AccMode, MxGemm
+from npuisa.instructions import AccMode, MxGemm, Operand, SLi
 
 BF16 = np.dtype(ml_dtypes.bfloat16)
 FLOATS = [np.dtype(np.float32), np.dtype(np.float16), BF16, np.dtype(np.float64)]
@@ -121,13 +121,19 @@ def test_half_precision_specials_reach_the_accumulator(bench):
     assert result[2] == np.float32(np.float16(6e-8)) and result[3] == 65504
 
 
-def test_misaligned_operands(bench):
+def test_alignment_of_operands(bench):
     machine, rng = bench(), np.random.default_rng(1)
     a, b = rng.standard_normal((4, 6)).astype("f4"), rng.standard_normal((6, 5)).astype("f4")
-    dst = machine.place((4, 5), "f4", space=Space.ACC, shift=1)
-    left, right = machine.place((4, 6), "f4", data=a, shift=3), machine.place((6, 5), "f4", data=b, shift=2)
+    dst = machine.place((4, 5), "f4", space=Space.ACC, shift=4)
+    left, right = machine.place((4, 6), "f4", data=a, shift=12), machine.place((6, 5), "f4", data=b, shift=8)
     result = machine.run(MxGemm(dst=dst, a=left, b=right), read=dst)
     np.testing.assert_allclose(result, a @ b, rtol=1e-6)
+    odd = machine.place((6, 5), "f4", data=b, shift=2)
+    with pytest.raises(NpuError, match=r"NPU-E0312: operand b .* is not aligned to its element size of 4 bytes"):
+        machine.run(MxGemm(dst=dst, a=left, b=odd), read=dst)
+    moved = Operand(right.desc, 1)
+    with pytest.raises(NpuError, match=r"NPU-E0404: operand b .*aligned"):
+        machine.run(SLi(rd=1, value=2), MxGemm(dst=dst, a=left, b=moved), read=dst)
 
 
 @pytest.mark.parametrize(
@@ -145,5 +151,5 @@ def test_wrong_operands_are_named(bench, shapes, types, message):
         machine.place(shape, dtype, space=space)
         for shape, dtype, space in zip(shapes, types, (Space.ACC, Space.SRAM, Space.SRAM))
     )
-    with pytest.raises(NpuError, match=rf"NPU-E0406: .*{message}[\s\S]*instruction 0 \(mx.gemm\)"):
+    with pytest.raises(NpuError, match=rf"NPU-E0312: .*{message}[\s\S]*instruction 0 \(mx.gemm\)"):
         machine.run(MxGemm(dst=dst, a=a, b=b), read=dst)

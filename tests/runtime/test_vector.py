@@ -188,5 +188,5 @@ def test_wrong_vector_operands_are_named(bench):
         (VNorm(dst=bytes_, src=bytes_, fn=NormFn.SOFTMAX), "defined for floats"),
         (VNorm(dst=flat, src=wide, fn=NormFn.SOFTMAX), "same dims"),
     ):
-        with pytest.raises(NpuError, match=f"NPU-E0406: .*{message}"):
+        with pytest.raises(NpuError, match=f"NPU-E0312: .*{message}"):
             machine.run(instruction, read=flat)

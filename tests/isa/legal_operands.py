@@ -1,0 +1,154 @@
+"""Strategy for operands that keep the rules of their instruction; written from the reference, not from the rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from npuisa.descriptor import Descriptor
+from npuisa.dtypes import DTYPES, dtype_named
+from npuisa.instructions import NO_OPERAND, FieldSpec, Instruction, Operand
+from npuisa.program import Program
+
+FLOATS = tuple(dtype.name for dtype in DTYPES if dtype.is_float)
+INTEGERS = tuple(dtype.name for dtype in DTYPES if not dtype.is_float)
+SIZES = st.integers(1, 9)
+Shapes = dict[str, tuple[int, ...]]
+
+
+@st.composite
+def legal_fields(draw: st.DrawFn, program: Program, cls: type[Instruction]) -> dict[str, Any]:
+    """Values of the operands of a `cls` and of the fields their rule depends on; adds descriptors to `program`."""
+    make = {
+        "dma.copy": _copy,
+        "dma.fill": _fill,
+        "mx.gemm": _gemm,
+        "mx.conv": _conv,
+        "mx.dwconv": _depthwise,
+        "v.dwconv": _depthwise,
+        "out.store": _map,
+        "v.map": _map,
+        "v.reduce": _reduce,
+        "v.window": _window,
+        "v.norm": _norm,
+        "q.sync": _sync,
+    }.get(cls.mnemonic)
+    if make is None:
+        return {}
+    shapes, values = make(draw, program)
+    types = _types(draw, cls.mnemonic)
+    specs = dict(cls.fields())
+    for name, spec in specs.items():
+        if spec.kind == "operand" and name in shapes:
+            values[name] = _operand(draw, program, spec, shapes[name], types.get(name))
+        elif spec.kind == "operand":
+            values[name] = NO_OPERAND
+    return values
+
+
+def _operand(
+    draw: st.DrawFn, program: Program, spec: FieldSpec, dims: tuple[int, ...], names: tuple[str, ...] | None
+) -> Operand:
+    """A view with axes in any order and gaps between them; a source may broadcast an axis or run backwards."""
+    dtype = dtype_named(draw(st.sampled_from(names or FLOATS + INTEGERS)))
+    strides, step = [0] * len(dims), 1
+    for axis in draw(st.permutations(range(len(dims)))):
+        step += draw(st.integers(0, 2))
+        strides[axis] = step * draw(st.sampled_from((1, -1)))
+        step *= dims[axis]
+        if spec.access == "r" and draw(st.booleans()):
+            strides[axis] = 0
+    space = draw(st.sampled_from(spec.spaces))
+    low, _ = Descriptor("", space, dtype, 0, dims, tuple(strides)).byte_range()
+    base = draw(st.integers(0, 64)) * dtype.bytes - low
+    program.descriptors.append(Descriptor("legal", space, dtype, base, dims, tuple(strides)))
+    return Operand(len(program.descriptors) - 1, draw(st.integers(0, 31)))
+
+
+def _types(draw: st.DrawFn, mnemonic: str) -> dict[str, tuple[str, ...]]:
+    """Element types that an operand may have, where not all are legal."""
+    if mnemonic == "v.norm":
+        return {"dst": FLOATS, "src": FLOATS}
+    if mnemonic == "out.store":
+        return {"acc": ("f32", "f64", "i32", "i64")}
+    if mnemonic not in ("mx.gemm", "mx.conv", "mx.dwconv", "v.dwconv"):
+        return {}
+    if draw(st.booleans()):
+        sums, factors = ("i32", "i64"), INTEGERS
+    else:
+        sums, factors = (FLOATS if mnemonic == "v.dwconv" else ("f32", "f64")), FLOATS
+    return {"dst": sums} | dict.fromkeys(("a", "b", "x", "w"), factors)
+
+
+def _dims(draw: st.DrawFn, least: int, most: int) -> tuple[int, ...]:
+    return tuple(draw(st.lists(SIZES, min_size=least, max_size=most)))
+
+
+def _sync(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
+    return {}, {"count": draw(st.integers(1, 255))}
+
+
+def _copy(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
+    dims = _dims(draw, 0, 5)
+    return {"dst": dims, "src": dims}, {}
+
+
+def _fill(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
+    return {"dst": _dims(draw, 0, 5)}, {}
+
+
+def _norm(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
+    dims = _dims(draw, 1, 4)
+    return {"dst": dims, "src": dims}, {}
+
+
+def _gemm(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
+    m, k, n, batch = draw(SIZES), draw(SIZES), draw(SIZES), _dims(draw, 0, 2)
+    return {"dst": (*batch, m, n), "a": (*batch, m, k), "b": (*batch, k, n)}, {}
+
+
+def _image(draw: st.DrawFn, inputs: int, outputs: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    n = draw(SIZES)
+    return (n, draw(SIZES), draw(SIZES), inputs), (n, draw(SIZES), draw(SIZES), outputs)
+
+
+def _steps(draw: st.DrawFn, *names: str) -> dict[str, Any]:
+    return {name: draw(st.sampled_from((1, 2, 255, 256, 65535))) for name in names}
+
+
+_HW = ("stride_h", "stride_w", "dilation_h", "dilation_w")
+
+
+def _conv(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
+    groups, inputs, outputs = (draw(st.integers(1, 3)) for _ in range(3))
+    x, dst = _image(draw, groups * inputs, groups * outputs)
+    w = (draw(SIZES), draw(SIZES), inputs, groups * outputs)
+    return {"dst": dst, "x": x, "w": w}, {"groups": groups} | _steps(draw, *_HW)
+
+
+def _depthwise(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
+    channels = draw(SIZES)
+    x, dst = _image(draw, channels, channels)
+    return {"dst": dst, "x": x, "w": (draw(SIZES), draw(SIZES), channels)}, _steps(draw, *_HW)
+
+
+def _map(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
+    kernel = draw(st.sampled_from([i for i, kernel in enumerate(program.kernels) if kernel.source_types]))
+    dims, count = _dims(draw, 0, 4), len(program.kernels[kernel].source_types)
+    out = ("acc", "s1", "s2", "s3")[:count]
+    return dict.fromkeys(("dst", *out, *("s0", "s1", "s2", "s3")[:count]), dims), {"kernel": kernel}
+
+
+def _reduce(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
+    src = _dims(draw, 1, 5)
+    axes = draw(st.integers(0, (1 << len(src)) - 1))
+    dst = tuple(1 if axes >> axis & 1 else dim for axis, dim in enumerate(src))
+    return {"dst": dst, "src": src}, {"axes": axes}
+
+
+def _window(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
+    src = _dims(draw, 2, 5)
+    first, second = draw(st.permutations(range(len(src))))[:2]
+    dst = tuple(draw(SIZES) if axis in (first, second) else dim for axis, dim in enumerate(src))
+    steps = _steps(draw, "size_a", "size_b", "stride_a", "stride_b", "dilation_a", "dilation_b")
+    return {"dst": dst, "src": src}, {"axis_a": first, "axis_b": second} | steps
