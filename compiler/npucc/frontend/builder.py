@@ -54,7 +54,11 @@ class GraphBuilder:
     # Values
 
     def emit(self, op: graph.GraphOp) -> SSAValue:
-        """Append `op` and record the ONNX node that it comes from."""
+        """Append `op` and record the ONNX node that it comes from; a result without elements is a constant."""
+        if not isinstance(op, graph.ConstantOp) and not all(op.result_type.get_shape()):
+            empty = np.zeros(op.result_type.get_shape(), numpy_dtype(op.result_type.element_type))
+            op.erase()
+            return self.constant(empty, f"{self.node}.empty")
         if math.prod(op.result_type.get_shape()) > MAX_ELEMENTS:
             found = f"a result of shape {list(op.result_type.get_shape())}"
             raise Unsupported(f"a tensor has at most {MAX_ELEMENTS} elements", found, "use smaller input shapes")
@@ -205,7 +209,15 @@ class GraphBuilder:
         return self.emit(graph.MatmulOp(a, b))
 
     def reduce(self, x: SSAValue, fn: str, axes: Sequence[int], element: Attribute | None = None) -> SSAValue:
-        """Reduce `axes` (kept with size 1) into element type `element` or that of x; nothing for no axes."""
+        """Reduce `axes` (kept with size 1); nothing for no axes. Nothing reduced gives the neutral element of `fn`.
+
+        The result has the element type `element`, or that of x.
+        """
+        shape = shape_of(x)
+        if axes and not all(shape[axis] for axis in axes):
+            kept = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+            neutral = np.asarray(_neutral(fn, numpy_dtype(element or element_of(x))))
+            return self.constant(np.broadcast_to(neutral, kept), f"{self.node}.neutral")
         return self.emit(graph.ReduceOp(x, fn, tuple(sorted(axes)), element)) if axes else x
 
     def mean(self, x: SSAValue, axes: Sequence[int]) -> SSAValue:
@@ -231,3 +243,15 @@ class GraphBuilder:
         owner = value.owner
         if not isinstance(owner, Block) and TENSOR not in owner.attributes:
             owner.attributes[TENSOR] = StringAttr(name)
+
+
+def _neutral(fn: str, dtype: np.dtype[Any]) -> Array:
+    """What changes nothing: 0 for a sum, 1 for a product, the least value for a maximum, the greatest for a minimum."""
+    if fn in ("sum", "prod"):
+        return np.asarray(int(fn == "prod")).astype(dtype)
+    if dtype == np.bool_:
+        return np.asarray(fn == "min")
+    if is_float(element_of_numpy(dtype)):
+        return np.asarray(-np.inf if fn == "max" else np.inf).astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.asarray(limits.min if fn == "max" else limits.max, dtype)

@@ -111,6 +111,28 @@ def bit_shift(node: ImportNode) -> SSAValue:
 
 @onnx_op("Mod")
 def modulo(node: ImportNode) -> SSAValue:
-    """Remainder: sign of the divisor, or of the dividend with `fmod`."""
-    make = graph.RemOp if node.integer("fmod") else graph.ModOp
-    return node.build.emit(make(node.input(0), node.input(1)))
+    """Remainder: sign of the divisor, or of the dividend with `fmod`. Floats compute in f32 at least."""
+    build, x, y, fmod = node.build, node.input(0), node.input(1), bool(node.integer("fmod"))
+    element = element_of(x)
+    if not is_float(element):
+        return build.emit((graph.RemOp if fmod else graph.ModOp)(x, y))
+    wide = element if element == element_type("f64") else element_type("f32")
+    x, y = build.cast(x, wide), build.cast(y, wide)
+    rest = _float_remainder(node, x, y)
+    if not fmod:
+        zero = build.scalar(0.0, rest)
+        signs = [build.emit(graph.LessOp(value, zero)) for value in (rest, y)]
+        nonzero = build.emit(graph.NotOp(build.emit(graph.EqualOp(rest, zero))))
+        corrected = build.emit(graph.AndOp(nonzero, build.emit(graph.XorOp(*signs))))
+        rest = build.emit(graph.WhereOp(corrected, build.add(rest, y), rest))
+    return build.cast(rest, element)
+
+
+def _float_remainder(node: ImportNode, x: SSAValue, y: SSAValue) -> SSAValue:
+    """x - y * trunc(x / y), which is x itself where the quotient is 0 (also for an infinite y)."""
+    build = node.build
+    quotient = build.div(x, y)
+    whole = build.emit(graph.FloorOp(build.emit(graph.AbsOp(quotient))))
+    truncated = build.mul(build.emit(graph.SignOp(quotient)), whole)
+    none = build.emit(graph.EqualOp(whole, build.scalar(0.0, whole)))
+    return build.emit(graph.WhereOp(none, x, build.sub(x, build.mul(truncated, y))))
