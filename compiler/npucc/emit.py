@@ -11,9 +11,10 @@ import numpy.typing as npt
 from npuisa.descriptor import Descriptor
 from npuisa.descriptor_encoding import check_descriptor
 from npuisa.errors import NpuError
-from npuisa.instructions import NO_OPERAND, Engine, Instruction, Operand, SHalt, SLoop
+from npuisa.instructions import Engine, Instruction, Operand, SHalt, SLoop
 from npuisa.kernel import Kernel
 from npuisa.program import DebugEntry, Increment, LoopSpec, Port, Program, Region, RegionKind
+from npuisa.validate import MAX_INSTRUCTIONS, MAX_TABLE
 from xdsl.dialects.builtin import ArrayAttr, IntAttr, ModuleOp, StringAttr, SymbolRefAttr
 from xdsl.ir import Attribute, Block, Operation
 
@@ -35,9 +36,6 @@ from npucc.dialects.npu_ops.attributes import OperandAttr, OperandRef, symbol_na
 from npucc.dialects.npu_ops.instruction import field_specs
 from npucc.passes.npu.faults import CONSTANT_BYTES, NO_PROGRAM, TABLE_FULL
 
-MAX_DESCRIPTORS = NO_OPERAND.desc
-MAX_TABLE = 1 << 16
-
 
 def emit_program(module: ModuleOp, constants: ConstantStore) -> Program:
     """The program in `module` (one `npu.program`), verified before.
@@ -48,6 +46,7 @@ def emit_program(module: ModuleOp, constants: ConstantStore) -> Program:
     tables = Tables.of(source)
     emitter = _Emitter(tables)
     emitter.block(source.body.block)
+    _require_room(("loops", len(emitter.loops), MAX_TABLE))
     metadata = {} if source.metadata is None else source.metadata.data
     return Program(
         target=source.target.data,
@@ -68,6 +67,14 @@ def emit_program(module: ModuleOp, constants: ConstantStore) -> Program:
         debug=emitter.debug if tables.origins else [],
         metadata={key: value.data for key, value in metadata.items() if isinstance(value, StringAttr)},
     )
+
+
+def _require_room(*tables: tuple[str, int, int]) -> None:
+    """NpuError when one of the tables (name, entries, limit) is too long for the fields that index it."""
+    for what, size, limit in tables:
+        if size > limit:
+            remedy = "split the model into several programs"
+            raise NpuError(TABLE_FULL, f"at most {limit} {what}", found=str(size), remedy=remedy)
 
 
 def program_op(module: ModuleOp) -> ProgramOp:
@@ -104,13 +111,11 @@ class Tables:
                 tables.index[op.sym_name.data] = address
             else:
                 tables._declare(op)
-        for what, size, limit in (
-            ("descriptors", len(tables.descriptors), MAX_DESCRIPTORS),
+        _require_room(
+            ("descriptors", len(tables.descriptors), MAX_TABLE),
             ("kernels", len(tables.kernels), MAX_TABLE),
-        ):
-            if size > limit:
-                remedy = "split the model into several programs"
-                raise NpuError(TABLE_FULL, f"at most {limit} {what}", found=str(size), remedy=remedy)
+            ("instructions", address, MAX_INSTRUCTIONS),
+        )
         return tables
 
     def _declare(self, op: Operation) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from npuisa.encoding import field_limits
+from npuisa.instructions import VWindow
 
 from npucc.frontend.node import ImportNode
 from npucc.frontend.problems import Malformed, Unsupported
+
+LARGEST_STEP = min(field_limits(spec)[1] for name, spec in VWindow.fields() if name in ("stride_a", "dilation_a"))
+"""Greatest stride, dilation and leading padding of the machine's window and convolution instructions."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +100,21 @@ def windows(node: ImportNode, spatial: tuple[int, ...], kernel: list[int]) -> li
             found = f"axis {axis}: input {size}, padding {low} + {high}, window of {extent}"
             raise Malformed("the window fits into the padded input", found)
         needed = (output - 1) * strides[axis] + extent - size - low
-        result.append(Window(size, output, kernel[axis], strides[axis], dilations[axis], low, max(needed, 0), high))
+        window = Window(size, output, kernel[axis], strides[axis], dilations[axis], low, max(needed, 0), high)
+        result.append(_within_the_machine(window, axis))
     return result
+
+
+def _within_the_machine(window: Window, axis: int) -> Window:
+    """The same window with steps that the instructions hold; Unsupported when there is none."""
+    if window.size == 1:
+        window = replace(window, dilation=1)  # there is no second element to step to
+    for name, value in (("stride", window.stride), ("dilation", window.dilation), ("padding", window.before)):
+        if value > LARGEST_STEP:
+            rule = f"strides, dilations and paddings of windows are at most {LARGEST_STEP}"
+            remedy = "slice the input with a Slice node before this one" if name == "stride" else ""
+            raise Unsupported(rule, f"{name} {value} on spatial axis {axis}", remedy or f"use a smaller {name}")
+    return window
 
 
 def _output_size(room: int, stride: int, ceil_mode: bool) -> int:

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from npuisa.descriptor import Descriptor
-from npuisa.descriptor_encoding import MAX_RANK
-from npuisa.errors import NpuError
 
-from npucc.passes.npu.faults import BAD_VIEW
+from npucc.passes.npu.limits import check_view
 
 Dims = tuple[int, ...]
 
@@ -40,13 +38,13 @@ class DescriptorPool:
     _symbols: dict[Descriptor, str] = field(default_factory=dict)
 
     def symbol(self, descriptor: Descriptor, where: str) -> str:
-        """The symbol of a descriptor equal to this one but for its name, which is the wish for a new one."""
-        if len(descriptor.dims) > MAX_RANK:
-            remedy = "reshape the tensors: neighbouring axes that stay together can be one"
-            found = f"dims {list(descriptor.dims)}"
-            raise NpuError(BAD_VIEW, f"a descriptor has at most {MAX_RANK} axes", where, found, remedy)
+        """The symbol of a descriptor equal to this one but for its name, which is the wish for a new one.
+
+        NpuError when the machine has no such descriptor.
+        """
         key = replace(descriptor, name="")
         if key not in self._symbols:
+            check_view(descriptor, where)
             self._symbols[key] = self.names.unique(descriptor.name)
             self.items.append(replace(descriptor, name=self._symbols[key]))
         return self._symbols[key]

@@ -1,4 +1,4 @@
-"""Error codes of the lowering to the npu dialect and of emission (NPU-E0720 to NPU-E0731)."""
+"""Error codes of the lowering to the npu dialect and of emission (NPU-E0720 to NPU-E0732)."""
 
 from __future__ import annotations
 
@@ -16,3 +16,4 @@ TABLE_FULL = error_code("NPU-E0728", ExitCode.DOES_NOT_FIT, "A table of the prog
 DRAM_FULL = error_code("NPU-E0729", ExitCode.DOES_NOT_FIT, "The program is larger than the target's DRAM")
 LOWERING_FAILED = error_code("NPU-E0730", ExitCode.DOES_NOT_FIT, "Several groups cannot become instructions")
 NOT_INTERPRETED = error_code("NPU-E0731", ExitCode.UNSUPPORTED, "The IR interpreter does not run this instruction")
+FIELD_LIMIT = error_code("NPU-E0732", ExitCode.UNSUPPORTED, "A value of the model does not fit its instruction")

@@ -13,6 +13,7 @@ from npucc.analysis.index import LinearIndex, linear_index
 from npucc.dialects import tile
 from npucc.dialects.npu import instruction_ops
 from npucc.passes.npu.layout import planned_address
+from npucc.passes.npu.limits import check_fields
 from npucc.passes.npu.nest import GroupNests, Loop, Rotation
 from npucc.passes.npu.nest_code import NestCode, Placed, software_loops
 from npucc.passes.npu.operations import OperandView, form_of, short_text
@@ -51,15 +52,21 @@ class GroupLowering:
     def _origin(self, nodes: tuple[str, ...]) -> str:
         return self.program.origin(self.index, self.title, nodes)
 
+    def _where(self, op: tile.InstructionOp) -> str:
+        nodes = ", ".join(tile.nodes_of(op) or self.nodes)
+        place = f'{short_text(op)} in group {self.index} "{self.title}"'
+        return f"{place}, ONNX node {nodes}" if nodes else place
+
     def _place(self, op: tile.InstructionOp, loop: Loop | None, registers: NestRegisters) -> Placed:
         form = form_of(op)
         scope = [] if loop is None else list(loop.enclosing())
-        where = f'{short_text(op)} in group {self.index} "{self.title}"'
+        where = self._where(op)
         operands = [self._operand(view, scope, registers, where) for view in form.operands]
         fields, predicate = dict(form.fields), None
         if form.accumulate is not None:
             mode, predicate = self._accumulate(form.accumulate, scope, registers)
             fields |= {} if mode is AccMode.SET else {"mode": mode}
+        check_fields(form.mnemonic, fields, where)
         if form.kernel is not None:
             fields["kernel"] = self.program.kernel(form.kernel, where)
         return Placed(form, op, operands, fields, predicate, self._origin(tile.nodes_of(op)))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from npuisa.errors import NpuError
 from npuisa.target import Target
+from npuisa.validate import MAX_SEMAPHORE_VALUE
 from xdsl.context import Context
 from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, ModuleOp
 from xdsl.ir import Operation
@@ -15,7 +16,7 @@ from npucc.context import target_of
 from npucc.dialects import tile
 from npucc.dialects.npu import ProgramOp, instruction_ops
 from npucc.passes.npu.descriptors import Names
-from npucc.passes.npu.faults import LOWERING_FAILED
+from npucc.passes.npu.faults import LOWERING_FAILED, TABLE_FULL
 from npucc.passes.npu.layout import lay_out, main_function
 from npucc.passes.npu.lower_group import GroupLowering
 from npucc.passes.npu.nest import GroupNests
@@ -69,7 +70,12 @@ def _semaphores(module: ModuleOp) -> dict[str, int]:
     table = module.attributes.get("npucc.semaphores")
     if not isinstance(table, DictionaryAttr):
         return {}
-    return {name: value.value.data for name, value in table.data.items() if isinstance(value, IntegerAttr)}
+    initial = {name: value.value.data for name, value in table.data.items() if isinstance(value, IntegerAttr)}
+    for name, value in initial.items():
+        if value > MAX_SEMAPHORE_VALUE:
+            message = f"a semaphore holds at most {MAX_SEMAPHORE_VALUE} credits"
+            raise NpuError(TABLE_FULL, message, f"semaphore {name}", str(value), "use fewer buffers in the schedule")
+    return initial
 
 
 def _lower_top_level(tables: ProgramTables, op: Operation) -> None:
