@@ -45,6 +45,13 @@ def erf(x: Array) -> Array:
     return np.where(np.isnan(x), np.nan, np.copysign(np.where(wide > 6.0, 1.0, result), x)).astype(x.dtype)
 
 
+def power(a: Array, b: Array) -> Array:
+    """a ** b as IEEE 754 has it. NumPy takes square roots for a scalar exponent of 0.5: wrong for -inf and -0."""
+    as_root = (b == 0.5) & ((a == 0) | np.isneginf(a))
+    result = np.power(a, b)
+    return np.where(as_root, a * a, result) if as_root.any() else result
+
+
 def integer_division(a: Array, b: Array) -> Array:
     """Integer quotient, truncated toward zero as hardware does (NumPy's `//` floors)."""
     if a.dtype.kind == "u":

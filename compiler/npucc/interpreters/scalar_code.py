@@ -9,7 +9,7 @@ from xdsl.dialects import arith, math
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr
 from xdsl.ir import Block, Operation, SSAValue
 
-from npucc.numpy_functions import erf, integer_division
+from npucc.numpy_functions import erf, integer_division, power
 from npucc.types import Array, numpy_dtype
 
 _UNARY: dict[str, Callable[[Array], Array]] = {
@@ -49,7 +49,7 @@ _BINARY: dict[str, Callable[[Array, Array], Array]] = {
     "arith.andi": np.bitwise_and,
     "arith.ori": np.bitwise_or,
     "arith.xori": np.bitwise_xor,
-    "math.powf": np.power,
+    "math.powf": power,
 }
 _CONVERSIONS = frozenset(
     f"arith.{name}" for name in ("extf", "truncf", "fptosi", "sitofp", "uitofp", "extsi", "extui", "trunci")

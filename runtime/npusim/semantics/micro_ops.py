@@ -1,7 +1,7 @@
 """NumPy functions of the micro-operations: `fn(*args, out)`, element by element, `out` may be one of the args.
 
-Rounding is IEEE round-to-nearest-even for add, sub, mul, div and sqrt; exp, log, tanh, sin, cos and pow are NumPy's
-(at most 4 units in the last place), erf see `erf`. Integers wrap; integer division by 0 gives 0.
+Rounding is IEEE round-to-nearest-even for add, sub, mul, div and sqrt; exp, expm1, log, log1p, tanh, sin, cos and pow
+are NumPy's (at most 4 units in the last place), erf see `erf`. Integers wrap; integer division by 0 gives 0.
 """
 
 from __future__ import annotations
@@ -35,6 +35,17 @@ _SAME_FOR_ALL: dict[str, MicroFunction] = {
     "or": np.bitwise_or,
     "xor": np.bitwise_xor,
 }
+
+
+def power(a: Array, b: Array, out: Array) -> None:
+    """a ** b as IEEE 754 has it. NumPy takes square roots for a scalar exponent of 0.5: wrong for -inf and -0."""
+    as_root = (b == 0.5) & ((a == 0) | np.isneginf(a))
+    special = a * a if as_root.any() else None
+    np.power(a, b, out=out)
+    if special is not None:
+        np.copyto(out, special, where=as_root)
+
+
 _FLOAT: dict[str, MicroFunction] = {
     "div": np.divide,
     "floor": np.floor,
@@ -48,7 +59,7 @@ _FLOAT: dict[str, MicroFunction] = {
     "tanh": np.tanh,
     "sin": np.sin,
     "cos": np.cos,
-    "pow": np.power,
+    "pow": power,
     "erf": erf,
 }
 

@@ -27,7 +27,7 @@ from npucc.dialects.graph_ops.base import (
     tensor_type,
 )
 from npucc.dialects.graph_ops.scalar import ScalarBuilder
-from npucc.numpy_functions import integer_division
+from npucc.numpy_functions import integer_division, power
 from npucc.tiling import Dim, TilingSpec, broadcast_access, identity_access
 from npucc.types import BOOL, AnyTensor, Array, compute_type, element_type, is_float, tensor
 
@@ -298,7 +298,7 @@ class PowOp(BinaryOp):
 
     def numpy(self, a: Array, b: Array) -> Array:
         if a.dtype.kind == "f":
-            return np.power(a, b)
+            return power(a, b)
         return np.trunc(np.power(a.astype(np.float64), b)).astype(a.dtype)
 
     def scalar(self, s: ScalarBuilder, a: SSAValue, b: SSAValue) -> SSAValue:
