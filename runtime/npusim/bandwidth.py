@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +13,8 @@ class Demand:
 
     dram: float
     sram: float
+    writes: bool = False
+    """Its DRAM bytes count as writes (a copy inside the DRAM: as reads)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +36,23 @@ def fair_rates(demands: Mapping[int, float], capacity: float) -> dict[int, float
     return rates
 
 
-def share(demands: Mapping[int, Demand], dram_capacity: float, sram_capacity: float) -> dict[int, Share]:
+def share(
+    demands: Mapping[int, Demand],
+    dram_capacity: float,
+    sram_capacity: float,
+    ports: tuple[float, float] = (inf, inf),
+) -> dict[int, Share]:
     """Speeds of the active instructions.
 
-    DRAM: max-min fair among those that use it, each capped by what one channel reaches. SRAM: when the
-    demands at those speeds exceed the capacity of all banks, every user slows down by the same factor
-    (banks arbitrate round-robin, so each engine loses in proportion to its accesses).
+    DRAM: max-min fair among those that use it, each capped by what one channel reaches; `ports` limit all reads
+    and all writes. SRAM: when the demands at those speeds exceed the capacity of all banks, every user slows down
+    by the same factor (banks arbitrate round-robin, so each engine loses in proportion to its accesses).
     """
     dram = {key: demand.dram for key, demand in demands.items() if demand.dram > 0}
-    rates = fair_rates(dram, dram_capacity)
+    asked_of_port = dict(dram)
+    for writes, capacity in enumerate(ports):
+        asked_of_port |= fair_rates({key: rate for key, rate in dram.items() if demands[key].writes == writes}, capacity)
+    rates = fair_rates(asked_of_port, dram_capacity)
     dram_speed = {key: rates[key] / dram[key] if key in dram else 1.0 for key in demands}
     asked = sum(demand.sram * dram_speed[key] for key, demand in demands.items())
     factor = min(1.0, sram_capacity / asked) if asked > 0 else 1.0

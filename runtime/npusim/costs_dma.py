@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, gcd, prod
+from math import ceil, gcd, inf, prod
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,18 @@ def channel_bytes_per_cycle(target: Target, *, write: bool = False) -> float:
     if latency == 0:
         return target.dram_bytes_per_cycle
     return min(target.dram_bytes_per_cycle, dram.burst_bytes * in_flight * dma.efficiency / latency)
+
+
+def port_bytes_per_cycle(target: Target) -> tuple[float, float]:
+    """DRAM bytes per cycle that all channels together reach, reading and writing: bursts in flight / latency."""
+    dram = target.dram
+    return tuple(
+        dram.burst_bytes * limit * target.dma.efficiency / latency if limit and latency else inf
+        for limit, latency in (
+            (dram.max_reads, latency_cycles(target, write=False)),
+            (dram.max_writes, latency_cycles(target, write=True)),
+        )
+    )
 
 
 def latency_cycles(target: Target, *, write: bool) -> int:

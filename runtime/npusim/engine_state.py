@@ -85,8 +85,10 @@ class EngineState:
     version: int = 0
     lost_dram: float = 0.0
     lost_sram: float = 0.0
+    ready: float = 0.0
+    """Cycle of the last post that the instruction last started had to wait for."""
     blamed: str = ""
-    """Cause that names the engine whose post ended, or will end, the present wait."""
+    """Cause that names the engine which made that post."""
     dram_rates: list[tuple[float, float]] = field(default_factory=list)
     waiting: list[list[EngineState]] = field(default_factory=list)
     """The lists of waiting engines (one per semaphore) that hold this one."""

@@ -4,7 +4,7 @@ A discrete-event simulation. What an instruction costs alone comes from `costs.p
 overlap:
 
 * The sequencer issues at most one instruction per cycle, in order; s.* take 1 cycle, a taken branch 3 more,
-  a hardware loop none. An instruction that does not fit into its engine's queue stalls the sequencer.
+  a hardware loop 1 at its start. An instruction that does not fit into its engine's queue stalls the sequencer.
 * An engine starts the head of its queue when the instruction before has left it and every semaphore the head
   waits for is positive; it takes all of them at once. Engines that wait for the same semaphore are served in
   the order in which they began to wait.
@@ -28,8 +28,9 @@ from npuisa.program import Program
 from npuisa.target import Target
 
 from npusim.bandwidth import Demand, Share, share
-from npusim.cost import Cost
+from npusim.cost import Cost, Traffic
 from npusim.costs import BRANCH_TAKEN_CYCLES, ENGINE_LABELS
+from npusim.costs_dma import port_bytes_per_cycle
 from npusim.engine_state import ALONE, Causes, EngineState, StallLog, Work, prepare_costs, prepare_work
 from npusim.faults import place
 from npusim.sequence import Issued, StaticInstruction, decode, dynamic_stream
@@ -92,6 +93,8 @@ class _Simulation:
         self.stream = dynamic_stream(program, self.statics)
         self.depth = target.sequencer.queue_depth
         self.semaphores = list(program.semaphores)
+        self.credits = [deque([[0.0, 0, value]] if value else []) for value in program.semaphores]
+        """Of each semaphore, in order: [cycle of a post, number of the engine that posted, how much is left]."""
         self.waiters: list[list[EngineState]] = [[] for _ in program.semaphores]
         self.events: list[tuple[float, int, int, EngineState, int]] = []
         self.order = 0
@@ -107,7 +110,9 @@ class _Simulation:
         slack = 1 + 1e-9
         self.dram_capacity = target.dram_bytes_per_cycle
         self.sram_capacity = float(target.sram.banks)
-        self.dram_limit, self.sram_limit = self.dram_capacity * slack, self.sram_capacity * slack
+        self.port_capacity = port_bytes_per_cycle(target)
+        self.dram_limit = min(self.dram_capacity, *self.port_capacity) * slack
+        self.sram_limit = self.sram_capacity * slack
         self.clock = 0.0
         """Cycle in which the sequencer can issue next."""
         self.stalled: EngineState | None = None
@@ -223,14 +228,17 @@ class _Simulation:
             return
         if work.needs and not self._take(work, state):
             return
+        ready = state.ready if work.needs else 0.0
         if now > state.free_at:
-            self._book_gap(state, work, visible, now)
+            self._book_gap(state, work, ready, visible, now)
         state.queue.popleft()
         state.running, state.issued, state.start, state.since = work, issued, now, now
         remaining = work.occupancy
-        if work.fill and now > state.stream_until:
-            remaining += work.fill
-            work.causes["fill_drain"] += work.fill
+        if work.fill:
+            hidden = now - (ready if ready > visible else visible) if now <= state.stream_until else 0.0
+            if hidden < work.fill:
+                remaining += work.fill - hidden
+                work.causes["fill_drain"] += work.fill - hidden
         state.remaining, state.share = remaining, ALONE
         if work.shares:
             self._activate(state, work, now)
@@ -242,7 +250,10 @@ class _Simulation:
             self._unstall(now)
 
     def _take(self, work: Work, state: EngineState) -> bool:
-        """Take all semaphores that `work` needs, or none of them and wait for the first that lacks."""
+        """Take all semaphores that `work` needs, or none of them and wait for the first that lacks.
+
+        The engine's `ready` is the cycle of the last post among those taken, `blamed` names its poster.
+        """
         semaphores = self.semaphores
         for semaphore, need in work.needs:
             if semaphores[semaphore] < need:
@@ -251,26 +262,43 @@ class _Simulation:
                     waiters.append(state)
                     state.waiting.append(waiters)
                 return False
+        ready, poster = 0.0, 0
         for semaphore, need in work.needs:
             semaphores[semaphore] -= need
+            credits = self.credits[semaphore]
+            while need:
+                credit = credits[0]
+                if credit[0] > ready:
+                    ready, poster = credit[0], credit[1]
+                if credit[2] > need:
+                    credit[2] -= need
+                    break
+                need -= credit[2]
+                credits.popleft()
+        state.ready, state.blamed = ready, WAIT_CAUSES[poster]
         if state.waiting:
             for waiters in state.waiting:
                 waiters.remove(state)
             state.waiting.clear()
         return True
 
-    def _book_gap(self, state: EngineState, work: Work, visible: float, now: float) -> None:
-        """Book the cycles between the instruction before and `now`: its tail, late issue, waiting."""
+    def _book_gap(self, state: EngineState, work: Work, ready: float, visible: float, now: float) -> None:
+        """Book the cycles between the instruction before and `now`: its tail, waiting for posts, late issue.
+
+        Waiting comes first: cycles before the last post would be lost however early the instruction is issued, so a
+        full queue (or a fence) is to blame only for those in which everything was there but the instruction.
+        """
         begin = state.free_at
         if state.done_at > begin:
             tail = min(state.done_at - begin, now - begin)
             begin += tail
             _book_tail(state, tail)
-        late = min(max(visible - begin, 0.0), now - begin)
-        if late:
-            self._book_late(work, begin, begin + late)
-        if waited := now - begin - late:
+        if ready > begin:
+            waited = min(ready, now) - begin
+            begin += waited
             work.causes[state.blamed] += waited
+        if now > begin:
+            self._book_late(work, begin, now)
 
     def _book_late(self, work: Work, begin: float, end: float) -> None:
         """The engine's queue was empty: because the sequencer was stalled itself, or had not come so far."""
@@ -317,10 +345,10 @@ class _Simulation:
         semaphores, waiters = self.semaphores, self.waiters
         for semaphore in work.posts:
             semaphores[semaphore] += work.times
+            self.credits[semaphore].append([now, poster.number, work.times])
         for semaphore in work.posts:
             if waiters[semaphore]:
                 for state in tuple(waiters[semaphore]):
-                    state.blamed = WAIT_CAUSES[poster.number]
                     self._try_start(state, now)
 
     # --- shared bandwidth ---------------------------------------------------------------------------------
@@ -374,8 +402,10 @@ class _Simulation:
 
     def _share_of_all(self) -> list[tuple[EngineState, Share, float]]:
         """Engine, share and DRAM bytes per cycle of every active instruction; equal shares are one object."""
-        demands = {number: Demand(work.dram, work.sram) for number, work in self.active.items()}
-        shares = share(demands, self.dram_capacity, self.sram_capacity)
+        demands = {
+            number: Demand(work.dram, work.sram, work.traffic is Traffic.STORE) for number, work in self.active.items()
+        }
+        shares = share(demands, self.dram_capacity, self.sram_capacity, self.port_capacity)
         return [
             (self.engines[number], self.known_shares.setdefault(new, new), new.speed * demands[number].dram)
             for number, new in shares.items()

@@ -13,13 +13,13 @@ CAUSES: dict[str, str] = {
     "padding": "cells, lanes or burst bytes left over because sizes are not multiples",
     "weight_load": "the array waits for its next stationary tile",
     "fill_drain": "pipeline fill and drain",
-    "bank_conflict": "one access hits the same SRAM bank more than once",
-    "sram_bandwidth": "engines together ask for more than the SRAM delivers",
+    "bank_conflict": "an instruction's own accesses hit a bank more than once, or exceed all banks",
+    "sram_bandwidth": "engines together ask for more SRAM lines than the banks deliver",
     "dram_bandwidth": "DMA channels together ask for more than the DRAM delivers",
     "dram_latency": "waiting for the first (or last) bytes of a transfer",
-    "issue": "the queue is empty because the sequencer has not issued yet",
-    "queue_full": "the queue is empty because the sequencer waits for room in another engine's queue",
-    "fence": "the queue is empty because the sequencer waits for all engines to be idle",
+    "issue": "all posts are there, but the sequencer has not issued yet",
+    "queue_full": "all posts are there, but the sequencer waits for room in another engine's queue",
+    "fence": "all posts are there, but the sequencer waits for all engines to be idle",
     "idle": "no instructions left",
 }
 """Causes on which cycles are booked, besides `wait_<engine>`: waiting for a post of that engine."""

@@ -20,6 +20,7 @@ from npuisa.instructions import (
     MxDwconv,
     MxGemm,
     NormFn,
+    OutStore,
     ReduceFn,
     VDwconv,
     VMap,
@@ -29,11 +30,14 @@ from npuisa.instructions import (
 )
 from npuisa.kernel import Kernel, MicroOp, MicroType
 from npuisa.program import Increment, LoopSpec, Program
+from npuisa.target import Target
 from npusim.banks import access_cycles, feed, geometry_of
+from npusim.bounds import bounds
 from npusim.cost import Cost
 from npusim.costs import (
     burst_bytes,
     channel_bytes_per_cycle,
+    depthwise_cycles,
     dma_cycles,
     dwconv_cycles,
     gemm_cycles,
@@ -480,3 +484,124 @@ def test_resnet18_takes_the_cycles_that_scale_sim_reports(flow: str, thousands: 
     m, k = (-(-(size - kernel) // stride) + 1) ** 2, kernel**2 * channels
     assert round(int(np.sum(m * k * filters)) / 1e6) == 1471
     assert round(float(np.sum(gemm_cycles(target, "f16", m, k, filters))) / 1000) == thousands
+
+
+# --- machines that are not plain systolic arrays -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "pixels, kernel, channels, filters, steps",
+    [(112 * 112, 9, 3, 32, 3), (56 * 56, 9, 24, 32, 9), (56 * 56, 1, 64, 64, 2), (56 * 56, 1, 40, 64, 2)],
+)
+def test_ethos_u55_counts_as_vela_does(pixels: int, kernel: int, channels: int, filters: int, steps: int):
+    """npu_performance.py: 4 cycles per micro-block of 2 x 2 x 8 and step; steps are kernel elements times 32 channels
+    (depth first) or ceil(kernel / 4) times 8 channels (part kernel first)."""
+    target = Target.load("ethos-u55-256")
+    found = gemm_stream_cycles(target, "i8", pixels, channels, filters, window=kernel)
+    assert found == 4 * (pixels // 4) * (filters // 8) * steps
+    assert min(-(-channels // 32) * kernel, -(-channels // 8) * -(-kernel // 4)) == steps
+
+
+def test_ethos_u55_depthwise_counts_as_vela_does():
+    target = Target.load("ethos-u55-256")
+    assert depthwise_cycles(target, 56 * 56 * 64, 9) == 4 * (56 * 56 // 4) * (64 // 8) * ceil(9 / 4)
+
+
+def test_arrays_share_a_product_along_the_better_dimension():
+    sections = {"rows": 32, "cols": 32, "arrays": 4, "arrays_split": ("m", "n"), "skew": "systolic"}
+    four, one = edge(matrix=sections), edge()
+    assert gemm_stream_cycles(four, "f16", 4000, 64, 32) == gemm_stream_cycles(one, "f16", 1000, 64, 32)
+    assert gemm_stream_cycles(four, "f16", 40, 64, 512) == gemm_stream_cycles(one, "f16", 40, 64, 128)
+    only_n = edge(matrix=sections | {"arrays_split": ("n",)})
+    assert gemm_stream_cycles(only_n, "f16", 4000, 64, 32) == gemm_stream_cycles(one, "f16", 4000, 64, 32)
+    ms, ns = np.array([4000, 40]), np.array([32, 512])
+    assert gemm_stream_cycles(four, "f16", ms, 64, ns).tolist() == [2 * 1000, 2 * 4 * 40]
+    assert four.macs_per_cycle("f16") == 4 * one.macs_per_cycle("f16")
+
+
+def test_broadcast_arrays_do_not_ripple():
+    assert gemm_cycles(edge(matrix={"skew": "broadcast"}), "f16", 100, 32, 32) == 32 + 100 + 5
+    assert gemm_cycles(edge(matrix={"skew": "broadcast", "dataflow": "os"}), "f16", 32, 100, 32) == 100
+
+
+def test_fused_units_apply_a_requantisation_in_one_pass():
+    ops = tuple(MicroOp(name, MicroType.F32, 0, (0, 0)) for name in ("add", "mul", "add", "max", "min"))
+    kernel = Kernel("requantise", (MicroType.F32,), (*ops, MicroOp("div", MicroType.F32, 0, (0, 0))))
+    assert kernel_interval(TARGET, kernel) == 5 + 4
+    assert kernel_interval(TARGET, kernel, 5) == 1 + 4
+    assert kernel_interval(TARGET, kernel, 3) == 2 + 4
+
+
+def test_a_rate_of_two_takes_two_vectors_at_once():
+    """int8 rows 512 bytes apart (a multiple of all banks): two of them hit the same bank, f16 takes one per cycle."""
+
+    def conflict(dtype: str, pitch: int) -> float:
+        b = Builder()
+        acc, w = b.view(Space.ACC, (256, 32), 0, "f32"), b.view(Space.SRAM, (32, 32), 0, dtype)
+        a = b.view(Space.SRAM, (256, 32), 1 << 16, dtype, strides=(pitch, 1))
+        return instruction_cost(MxGemm(dst=acc, a=a, b=w), b.program(), TARGET).bank_conflict
+
+    assert conflict("i8", 512) == 128 and conflict("i8", 544) == 0
+    assert conflict("f16", 512) == 0
+
+
+def test_transposed_results_conflict_in_the_accumulators():
+    b = Builder()
+    sram = b.view(Space.SRAM, (256, 32), 0)
+    rows, columns = b.view(Space.ACC, (256, 32), 0, "f32"), b.view(Space.ACC, (256, 32), 0, "f32", strides=(1, 256))
+    straight, across = (
+        instruction_cost(OutStore(dst=sram, kernel=0, acc=acc), b.program(), TARGET) for acc in (rows, columns)
+    )
+    assert straight.bank_conflict == 0 and across.bank_conflict == 256 * (32 - 1)
+
+
+def test_padding_zeros_are_padding():
+    b = Builder()
+    x, w = b.view(Space.SRAM, (1, 7, 7, 32), 0), b.view(Space.SRAM, (3, 3, 32, 32), 1 << 16)
+    conv = MxConv(dst=b.view(Space.ACC, (1, 7, 7, 32), 0, "f32"), x=x, w=w, pad_h=1, pad_w=1)
+    b.emit(conv)
+    cost = instruction_cost(conv, b.program(), TARGET)
+    taps = sum((3 - (i in (0, 6))) * (3 - (j in (0, 6))) for i in range(7) for j in range(7))
+    assert cost.useful == taps and cost.useful + cost.padding == 9 * 49
+    assert bounds(b.program(), TARGET).macs == taps * 32 * 32
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8, 24, 64, 100])
+def test_reduction_over_narrow_rows_shares_vectors(channels: int):
+    b = Builder()
+    src, dst = b.view(Space.SRAM, (784, channels), 0), b.view(Space.SRAM, (1, channels), 1 << 19)
+    cost = instruction_cost(VReduce(dst=dst, src=src, fn=ReduceFn.SUM, axes=1), b.program(), TARGET)
+    rows = max(64 // channels, 1)
+    if channels > 1:
+        assert cost.total >= ceil(784 / rows) * ceil(channels / 64) + ceil(log2(rows)) + 8
+    assert cost.total >= 784 * channels / 64 + 8
+
+
+def test_windows_read_what_their_stride_makes_them_read():
+    """Stride 16 along a contiguous axis: 64 lanes lie in 64 lines of f16, all banks four times."""
+    b = Builder()
+    src, dst = b.view(Space.SRAM, (1, 1, 4096, 1), 0), b.view(Space.SRAM, (1, 1, 256, 1), 1 << 19)
+    for stride, conflict in ((1, 0), (16, (4 * 2 * 64 + 16) / 16 - 8)):  # 64 lines a step, 16 of the result
+        window = VWindow(
+            dst=dst, src=src, fn=ReduceFn.MAX, axis_a=1, size_a=1, axis_b=2, size_b=2, stride_b=stride
+        )
+        assert instruction_cost(window, b.program(), TARGET).bank_conflict == conflict
+
+
+@pytest.mark.parametrize("registers, reads", [(0, 9 * 196 * 192), (9, 9 * 192), (8, 9 * 196 * 192)])
+def test_depthwise_weights_are_read_every_step_unless_registers_hold_them(registers: int, reads: int):
+    target = edge(vector={"weight_registers": registers})
+    b = Builder()
+    dst, x = b.view(Space.SRAM, (1, 14, 14, 192), 0), b.view(Space.SRAM, (1, 16, 16, 192), 1 << 18)
+    instruction = VDwconv(dst=dst, x=x, w=b.view(Space.SRAM, (3, 3, 192), 1 << 17))
+    cost = instruction_cost(instruction, b.program(), target)
+    assert cost.sram_read == 2 * (9 * 196 * 192 + reads)
+
+
+def test_the_schedule_sees_what_the_banks_deliver():
+    """A sum of two f32 vectors moves 768 bytes per cycle of a memory that delivers 512."""
+    b = Builder()
+    n = 64 * 512
+    views = [b.view(Space.SRAM, (n,), base, "f32") for base in (0, 1 << 18, 1 << 19)]
+    cost = instruction_cost(VMap(dst=views[0], kernel=0, s0=views[1], s1=views[2]), b.program(), TARGET)
+    assert cost.total == map_cycles(TARGET, n, 1.0, sram_bytes=12) == 512 * 1.5 + 8
