@@ -92,6 +92,8 @@ def _table() -> tuple[MicroOpcode, ...]:
         ("cvt_f64", 1, ANY, alu, "convert from the op's type to F64"),
         ("cvt_i32", 1, ANY, alu, "convert from the op's type to I32, toward zero"),
         ("cvt_i64", 1, ANY, alu, "convert from the op's type to I64, toward zero"),
+        ("cvt_f16", 1, FLOATS, alu, "d = the nearest value of f16 (ties to even, beyond its range infinite), as F32"),
+        ("cvt_bf16", 1, FLOATS, alu, "d = the nearest value of bf16 (ties to even), as F32"),
         ("expm1", 1, FLOATS, special, "e ** a - 1, precise near 0"),
         ("log1p", 1, FLOATS, special, "natural logarithm of 1 + a, precise near 0"),
     )
@@ -102,6 +104,7 @@ MICRO_OPCODES = _table()
 MICRO_BY_NAME = {opcode.name: opcode for opcode in MICRO_OPCODES}
 COMPARISONS = frozenset({"eq", "ne", "lt", "le"})
 CONVERSIONS = {f"cvt_{kind.name.lower()}": kind for kind in (*sorted(FLOATS), *sorted(INTEGERS))}
+CONVERSIONS |= {"cvt_f16": MicroType.F32, "cvt_bf16": MicroType.F32}
 """Type of the result of each conversion."""
 
 

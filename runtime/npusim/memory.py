@@ -101,7 +101,8 @@ class Memory:
             expected = f"{port.dtype.numpy} {list(port.shape)}"
             found = f"{value.dtype} {list(value.shape)}"
             raise NpuError(BAD_INPUTS, f"input {port.name} does not fit", found=found, remedy=f"expected: {expected}")
-        np.copyto(self.port(port), value)
+        if value.size:
+            np.copyto(self.port(port), value)
 
 
 def _dram(program: Program) -> list[Segment]:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from npucc.dialects import graph
 from npucc.dialects.graph import ELEMENTWISE_OPS, CastOp, ConstantOp, ElementwiseOp, WhereOp, emit_scalar
+from npucc.dialects.graph_ops.elementwise import into_type
 from npucc.interpreters.graph import evaluate_op
 from npucc.numpy_functions import erf
 from npucc.types import BOOL, compute_type, element_type, is_float, numpy_dtype, tensor, type_of
@@ -95,7 +96,7 @@ def make(cls: type[ElementwiseOp], args: list[ConstantOp]) -> ElementwiseOp:
 
 
 FLOATS = ("f32", "f16", "bf16", "f64")
-INTEGERS = ("i8", "u8", "i32", "i64", "u16")
+INTEGERS = ("i8", "u8", "i32", "i64", "u16", "u64")
 OPS = [op for op in ELEMENTWISE_OPS if op is not CastOp]
 
 

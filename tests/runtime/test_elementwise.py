@@ -49,7 +49,9 @@ REFERENCE = {
     "round": round,
     "sqrt": lambda a: math.sqrt(abs(a)),
     "exp": math.exp,
+    "expm1": math.expm1,
     "log": lambda a: math.log(abs(a)),
+    "log1p": lambda a: math.log1p(abs(a)),
     "tanh": math.tanh,
     "erf": math.erf,
     "sin": math.sin,
@@ -74,9 +76,9 @@ INTEGER_REFERENCE = REFERENCE | {
     "or": lambda a, b: a | b,
     "xor": lambda a, b: a ^ b,
 }
-POSITIVE = {"sqrt", "log", "pow"}
-FLOAT_ONLY = {"sqrt", "exp", "log", "tanh", "erf", "sin", "cos"}
-SPECIAL = {"const", "mov", "cvt_f32", "cvt_f64", "cvt_i32", "cvt_i64"}
+POSITIVE = {"sqrt", "log", "log1p", "pow"}
+FLOAT_ONLY = {"sqrt", "exp", "expm1", "log", "log1p", "tanh", "erf", "sin", "cos"}
+SPECIAL = {"const", "mov", "cvt_f32", "cvt_f64", "cvt_i32", "cvt_i64", "cvt_f16", "cvt_bf16"}
 
 
 def apply(bench, kernel: Kernel, arrays: list[np.ndarray], out_type, **options) -> np.ndarray:
@@ -124,6 +126,18 @@ def test_every_micro_operation(bench, opcode, type_):
     else:
         bits = 8 * np.dtype(NUMPY[type_]).itemsize
         assert result.tolist() == [item if isinstance(item, bool) else wrap(item, bits) for item in expected]
+
+
+@pytest.mark.parametrize("narrow", [np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("type_", [F32, F64])
+def test_rounding_to_16_bits(bench, narrow, type_):
+    x = np.random.default_rng(0).standard_normal(500).astype(NUMPY[type_])
+    x[:6] = 1e6, 70000, 1e-9, 1 + 2.0**-11, 1 + 2.0**-11 + 2.0**-23, np.nan
+    opcode = {np.float16: "cvt_f16"}.get(narrow, "cvt_bf16")
+    kernel = Kernel("k", (type_,), (MicroOp(opcode, type_, 1, (0,)),), (), 1)
+    with np.errstate(over="ignore"):
+        expected = x.astype(narrow).astype(np.float32)
+    np.testing.assert_array_equal(apply(bench, kernel, [x], np.float32), expected)
 
 
 def test_the_micro_operation_cases_are_complete():

@@ -32,7 +32,8 @@ builtin.module attributes {npucc.target = "edge-4t"} {
       tile.map ins(%a : memref<1x6x6x16xf32, #acc>) outs(%o : memref<1x6x6x16xf32, #sram>) maps [affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>] engine "out" waits ["b"] posts ["d"] attributes {nodes = ["/add"]} {
       ^bb0(%e: f32):
         %1 = arith.addf %e, %e : f32
-        tile.yield %1 : f32
+        %3 = "tile.remf"(%1, %e) : (f32, f32) -> f32
+        tile.yield %3 : f32
       }
       tile.fill %resident value 0.5 : f64 engine "dma2" : memref<1x6x6x16xf32, #sram>
       tile.map outs(%o : memref<1x6x6x16xf32, #sram>) maps [] engine "vx" {

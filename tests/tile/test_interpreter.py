@@ -132,7 +132,7 @@ Z = np.array([1.5, -2.0, 0.25])
         ('%r = "math.erf"(%a) : (f32) -> f32', lambda a, b: np.vectorize(math.erf)(a)),
         ("%r = arith.minimumf %a, %b : f32", np.minimum),
         ("%l = arith.cmpf olt, %a, %b : f32\n%r = arith.select %l, %b, %a : f32", np.maximum),
-        ('%r = "graph.remf"(%a, %b) : (f32, f32) -> f32', np.fmod),
+        ('%r = "tile.remf"(%a, %b) : (f32, f32) -> f32', np.fmod),
         ("%i = arith.fptosi %a : f32 to i32\n%r = arith.sitofp %i : i32 to f32", lambda a, b: np.trunc(a)),
         ('%r = "math.roundeven"(%a) <{fastmath = #arith.fastmath<none>}> : (f32) -> f32', lambda a, b: np.round(a)),
     ],

@@ -20,8 +20,8 @@ from npucc.dialects.graph_ops.elementary import (
     CeilOp,
     CosOp,
     ErfOp,
-    ExpOp,
     Expm1Op,
+    ExpOp,
     FloorOp,
     LogOp,
     RoundOp,
@@ -61,7 +61,7 @@ from npucc.dialects.graph_ops.logic import (
     XorOp,
 )
 from npucc.dialects.graph_ops.movement import ConcatOp, ExpandOp, ReshapeOp, SliceOp, TransposeOp
-from npucc.dialects.graph_ops.scalar import RemFOp, ScalarBuilder
+from npucc.dialects.graph_ops.scalar import ScalarBuilder
 from npucc.dialects.graph_ops.structure import ConstantOp, GroupOp, ScheduleAttr, YieldOp
 from npucc.dialects.graph_ops.window import LogSoftmaxOp, ReduceOp, SoftmaxOp, WindowReduceOp
 
@@ -80,7 +80,6 @@ Graph = Dialect(
         WindowReduceOp, ReduceOp, SoftmaxOp, LogSoftmaxOp,
         TransposeOp, ReshapeOp, SliceOp, ExpandOp, ConcatOp,
         ConstantOp, GroupOp, YieldOp,
-        RemFOp,
     ],
     [ScheduleAttr],
 )  # fmt: skip
@@ -106,8 +105,8 @@ __all__ = [
     "EqualOp",
     "ErfOp",
     "ExpOp",
-    "Expm1Op",
     "ExpandOp",
+    "Expm1Op",
     "FloorOp",
     "Graph",
     "GraphOp",
@@ -133,7 +132,6 @@ __all__ = [
     "ReciprocalOp",
     "ReduceOp",
     "ReluOp",
-    "RemFOp",
     "RemOp",
     "ReshapeOp",
     "RoundOp",

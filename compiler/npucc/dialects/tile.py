@@ -30,6 +30,7 @@ from npucc.dialects.tile_ops.instruction import (
 )
 from npucc.dialects.tile_ops.kernel import COMPUTE_TYPES, MapOp, YieldOp
 from npucc.dialects.tile_ops.matrix import ConvOp, DwconvOp, GemmOp, standard_gemm_maps
+from npucc.dialects.tile_ops.remainder import RemFOp
 from npucc.dialects.tile_ops.structure import AcquireOp, AllocOp, ConstantOp, GroupOp, PoolOp
 from npucc.dialects.tile_ops.transfer import CopyOp, FillOp, SyncOp
 from npucc.dialects.tile_ops.vector import NormFn, NormOp, ReduceFn, ReduceOp, WindowOp
@@ -60,6 +61,7 @@ __all__ = [
     "PoolType",
     "ReduceFn",
     "ReduceOp",
+    "RemFOp",
     "SpaceAttr",
     "SyncOp",
     "Tile",
@@ -93,6 +95,7 @@ Tile = Dialect(
         NormOp,
         MapOp,
         YieldOp,
+        RemFOp,
     ],
     [SpaceAttr, PoolType],
 )

@@ -51,7 +51,7 @@ def tile_grid(problem: Problem, target: Target, most: int = 20_000) -> Ints:
 def _choices(problem: Problem, index: int, target: Target, units: tuple[int, ...], limit: int) -> list[int]:
     dim = problem.dims[index]
     if not dim.tileable:
-        return [dim.size]
+        return [max(dim.size, 1)]
     granule = _granule(problem, index, target)
     found = tile_choices(dim.size, (*units, granule), limit)
     return [tile for tile in found if tile % granule == 0 or tile in (1, dim.size)]

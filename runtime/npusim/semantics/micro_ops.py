@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from npuisa.kernel import CONVERSIONS, MicroType
 
@@ -66,6 +67,8 @@ _FLOAT: dict[str, MicroFunction] = {
 
 def micro_function(opcode: str, type_: MicroType) -> MicroFunction:
     """The function of `opcode` on sources of `type_`; KeyError if there is none."""
+    if opcode in _ROUNDING:
+        return _ROUNDING[opcode]
     if opcode in CONVERSIONS:
         return copy
     if opcode == "select":
@@ -100,6 +103,15 @@ def _integer_power(a: Array, b: Array, out: Array) -> None:
     np.copyto(out, np.where(exponent < 0, reciprocal, magnitude))
 
 
+def _round_f16(a: Array, out: Array) -> None:
+    np.copyto(out, a.astype(np.float16))
+
+
+def _round_bf16(a: Array, out: Array) -> None:
+    np.copyto(out, a.astype(ml_dtypes.bfloat16))
+
+
+_ROUNDING: dict[str, MicroFunction] = {"cvt_f16": _round_f16, "cvt_bf16": _round_bf16}
 _INTEGER: dict[str, MicroFunction] = {
     "div": _truncating_divide,
     "floor": _identity,

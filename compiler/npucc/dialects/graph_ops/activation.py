@@ -185,9 +185,10 @@ class ClipOp(UnaryOp):
 
     def scalar(self, s: ScalarBuilder, x: SSAValue) -> SSAValue:
         low, high = self.bounds
+        dtype = numpy_dtype(self.operand_types[0].element_type)
         if low is not None:
-            x = s.maximum(x, s.constant(_in_range(low, numpy_dtype(x.type)), x))
-        return x if high is None else s.minimum(x, s.constant(_in_range(high, numpy_dtype(x.type)), x))
+            x = s.maximum(x, s.constant(_in_range(low, dtype), x))
+        return x if high is None else s.minimum(x, s.constant(_in_range(high, dtype), x))
 
 
 def _in_range(bound: float, dtype: np.dtype) -> float | int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 from xdsl.builder import Builder
@@ -27,9 +27,10 @@ from npucc.dialects.graph_ops.base import (
     tensor_type,
 )
 from npucc.dialects.graph_ops.scalar import ScalarBuilder
+from npucc.dialects.graph_ops.unsigned import Unsigned64Builder
 from npucc.numpy_functions import integer_division, power
 from npucc.tiling import Dim, TilingSpec, broadcast_access, identity_access
-from npucc.types import BOOL, AnyTensor, Array, compute_type, element_type, is_float, tensor
+from npucc.types import BOOL, AnyTensor, Array, compute_type, dtype_of, element_type, is_float, tensor
 
 Kinds = Literal["float", "number", "logic", "any"]
 
@@ -51,6 +52,18 @@ class ElementwiseOp(TileableOp, ABC):
 
     ACCEPTS: ClassVar[Kinds] = "number"
     """Element types of the operands: floats; all but bool; all but floats; all."""
+    OVERFLOWS: ClassVar[bool] = False
+    """Of integers in the result's range the exact result may lie outside it."""
+    MODULAR: ClassVar[bool] = False
+    """Operands that differ by multiples of 2 ** bits give results that do: they need not be wrapped before."""
+
+    @property
+    def leaves_type(self) -> bool:
+        """Whether the emitted scalar may be no value of the result's element type (see `into_type`)."""
+        element = self.result_type.element_type
+        if not self.OVERFLOWS or is_float(element) or element == BOOL:
+            return False
+        return dtype_of(element).bits < dtype_of(compute_type(element)).bits
 
     @abstractmethod
     def numpy_call(self, args: Sequence[Array]) -> Array:
@@ -92,13 +105,31 @@ class ElementwiseOp(TileableOp, ABC):
         )
 
 
+U64 = element_type("u64")
+
+
 def emit_scalar(op: ElementwiseOp, builder: Builder, args: Sequence[SSAValue]) -> SSAValue:
     """Emit `op` on one element at `builder`'s insertion point; returns the scalar result.
 
-    `args` have `compute_type` of the operands' element types; so has the result of the result's. The number of
-    inserted ops is the number of micro-operations before common subexpressions are shared.
+    `args` are values of the operands' element types in their `compute_type`; the result has that of the result's,
+    but if `op.leaves_type` its value may not be one of that type: then `into_type` must follow before the result is
+    used for anything but a store (which converts as well) or an operand of a `MODULAR` op.
     """
-    return op.scalar_call(ScalarBuilder(builder), args)
+    return op.scalar_call(_scalars(op, builder), args)
+
+
+def into_type(op: ElementwiseOp, builder: Builder, scalar: SSAValue) -> SSAValue:
+    """What storing `scalar`, the result of `op`, and loading it again would give: wrapped, or rounded to 16 bits."""
+    scalars, element = ScalarBuilder(builder), op.result_type.element_type
+    if is_float(element):
+        return scalars.rounded(scalar, element)
+    return _wrap(scalars, scalar, cast("IntegerType", element))
+
+
+def _scalars(op: ElementwiseOp, builder: Builder) -> ScalarBuilder:
+    """i64 scalars hold u64 elements as bit patterns, which need operations of their own."""
+    unsigned = any(each.element_type == U64 for each in (*op.operand_types, op.result_type))
+    return Unsigned64Builder(builder) if unsigned else ScalarBuilder(builder)
 
 
 class UnaryOp(ElementwiseOp, ABC):
@@ -149,6 +180,10 @@ class BinaryOp(ElementwiseOp, ABC):
         return self.scalar(scalars, args[0], args[1])
 
 
+UNROUNDED = "unrounded"
+"""Discardable attribute of a cast to f16 or bf16 that only says how to store: inside a kernel it need not round."""
+
+
 @irdl_op_definition
 class CastOp(ElementwiseOp):
     """Convert to another element type: to an integer toward zero, integers wrap, to bool 'is not 0'."""
@@ -175,20 +210,31 @@ class CastOp(ElementwiseOp):
     def numpy_call(self, args: Sequence[Array]) -> Array:
         return args[0]
 
-    def scalar_call(self, scalars: ScalarBuilder, args: Sequence[SSAValue]) -> SSAValue:
+    @property
+    def leaves_type(self) -> bool:
         source, target = self.operand_types[0].element_type, self.result_type.element_type
-        value = scalars.cast(args[0], compute_type(target))
-        if isinstance(source, IntegerType) and isinstance(target, IntegerType) and _narrows(source, target):
-            return _wrap(scalars, value, target)
-        return value
+        if is_float(target):
+            return UNROUNDED not in self.attributes and dtype_of(target).bits == 16 and not _holds(target, source)
+        return isinstance(source, IntegerType) and isinstance(target, IntegerType) and _narrows(source, target)
+
+    def scalar_call(self, scalars: ScalarBuilder, args: Sequence[SSAValue]) -> SSAValue:
+        target = self.result_type.element_type
+        if args[0].type == element_type("f64") and dtype_of(target).bits == 16 and is_float(target):
+            # By way of f32 the value would be rounded twice.
+            return scalars.rounded(args[0], target)
+        return scalars.cast(args[0], compute_type(target))
+
+
+def _holds(target: Attribute, source: Attribute) -> bool:
+    """Whether each value of `source` is one of the 16-bit float `target`: both have at least 8 significant bits."""
+    return source == target or (isinstance(source, IntegerType) and source.width.data <= 8)
 
 
 def _narrows(source: IntegerType, target: IntegerType) -> bool:
     """Whether the target holds fewer values than source and compute type do (so that a value may wrap)."""
-    if target == BOOL or source == BOOL or target.width.data >= 64:
+    if target == BOOL or source == BOOL or target.width.data >= 64 or compute_type(target) == target:
         return False
-    low, high = source.value_range() if source != BOOL else (0, 2)
-    least, end = _range(target)
+    (least, end), (low, high) = _range(target), _range(source)
     return low < least or high > end
 
 
@@ -202,8 +248,6 @@ def _wrap(s: ScalarBuilder, value: SSAValue, target: IntegerType) -> SSAValue:
     least, end = _range(target)
     if least == 0:
         return s.and_(value, s.constant(end - 1, value))
-    if compute_type(target) == target:
-        return value
     offset = s.constant(-least, value)
     return s.sub(s.and_(s.add(value, offset), s.constant(end - least - 1, value)), offset)
 
@@ -213,6 +257,8 @@ class AddOp(BinaryOp):
     """a + b."""
 
     name = "graph.add"
+    OVERFLOWS: ClassVar[bool] = True
+    MODULAR: ClassVar[bool] = True
 
     def numpy(self, a: Array, b: Array) -> Array:
         return a + b
@@ -226,6 +272,8 @@ class SubOp(BinaryOp):
     """a - b."""
 
     name = "graph.sub"
+    OVERFLOWS: ClassVar[bool] = True
+    MODULAR: ClassVar[bool] = True
 
     def numpy(self, a: Array, b: Array) -> Array:
         return a - b
@@ -239,6 +287,8 @@ class MulOp(BinaryOp):
     """a * b."""
 
     name = "graph.mul"
+    OVERFLOWS: ClassVar[bool] = True
+    MODULAR: ClassVar[bool] = True
 
     def numpy(self, a: Array, b: Array) -> Array:
         return a * b
@@ -252,6 +302,7 @@ class DivOp(BinaryOp):
     """a / b; integers truncate toward zero."""
 
     name = "graph.div"
+    OVERFLOWS: ClassVar[bool] = True
 
     def numpy(self, a: Array, b: Array) -> Array:
         return a / b if a.dtype.kind == "f" else integer_division(a, b)
@@ -283,11 +334,7 @@ class ModOp(BinaryOp):
         return np.mod(a, b)
 
     def scalar(self, s: ScalarBuilder, a: SSAValue, b: SSAValue) -> SSAValue:
-        rest = s.rem(a, b)
-        zero = s.constant(0, rest)
-        signs_differ = s.xor(s.compare("lt", rest, zero), s.compare("lt", b, zero))
-        correct = s.and_(s.compare("ne", rest, zero), signs_differ)
-        return s.select(correct, s.add(rest, b), rest)
+        return s.mod(a, b)
 
 
 @irdl_op_definition
@@ -295,6 +342,7 @@ class PowOp(BinaryOp):
     """a ** b; integers compute in f64 and truncate."""
 
     name = "graph.pow"
+    OVERFLOWS: ClassVar[bool] = True
 
     def numpy(self, a: Array, b: Array) -> Array:
         if a.dtype.kind == "f":
@@ -305,7 +353,9 @@ class PowOp(BinaryOp):
         if is_float(a.type):
             return s.pow(a, b)
         wide = element_type("f64")
-        return s.cast(s.pow(s.cast(a, wide), s.cast(b, wide)), a.type)
+        # The exponent as a signed number: one of 2**63 or more has no power but 0 and 1 that fits.
+        exponent = ScalarBuilder.cast(s, b, wide)
+        return s.cast(s.pow(s.cast(a, wide), exponent), a.type)
 
 
 @irdl_op_definition
@@ -339,6 +389,8 @@ class NegOp(UnaryOp):
     """-x."""
 
     name = "graph.neg"
+    OVERFLOWS: ClassVar[bool] = True
+    MODULAR: ClassVar[bool] = True
 
     def numpy(self, x: Array) -> Array:
         return -x
@@ -352,6 +404,7 @@ class AbsOp(UnaryOp):
     """|x|."""
 
     name = "graph.abs"
+    OVERFLOWS: ClassVar[bool] = True
 
     def numpy(self, x: Array) -> Array:
         return np.abs(x)

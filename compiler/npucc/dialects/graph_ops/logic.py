@@ -139,6 +139,8 @@ class NotOp(UnaryOp):
     """Bitwise complement; logical for bool."""
 
     name = "graph.not"
+    OVERFLOWS: ClassVar[bool] = True
+    MODULAR: ClassVar[bool] = True
     ACCEPTS: ClassVar[Kinds] = "logic"
 
     def numpy(self, x: Array) -> Array:

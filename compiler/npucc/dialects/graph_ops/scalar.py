@@ -7,25 +7,18 @@ from typing import Literal, cast
 
 from xdsl.builder import Builder
 from xdsl.dialects import arith, math
-from xdsl.dialects.builtin import AnyFloat, Float64Type, FloatAttr, IntegerAttr, IntegerType
+from xdsl.dialects.builtin import AnyFloat, Float32Type, Float64Type, FloatAttr, IntegerAttr, IntegerType
 from xdsl.ir import Attribute, Operation, SSAValue
-from xdsl.irdl import irdl_op_definition
 
+from npucc.dialects.tile_ops.remainder import RemFOp
 from npucc.types import BOOL, is_float
 
 Comparison = Literal["eq", "ne", "lt", "le", "gt", "ge"]
 
 
-@irdl_op_definition
-class RemFOp(arith.FloatingPointLikeBinaryOperation):
-    """`arith.remf` of upstream MLIR (sign of the dividend), which xDSL 0.74 lacks."""
-
-    name = "graph.remf"
-
-
 @dataclass(frozen=True)
 class ScalarBuilder:
-    """Inserts scalar ops; every method inserts one op (a comparison against 0: two) and returns its result.
+    """Inserts scalar ops; nearly every method inserts one op and returns its result.
 
     Values given to one call have the same type.
     """
@@ -60,6 +53,14 @@ class ScalarBuilder:
     def rem(self, a: SSAValue, b: SSAValue) -> SSAValue:
         """Remainder with the sign of the dividend."""
         return self._insert(RemFOp(a, b) if is_float(a.type) else arith.RemSIOp(a, b))
+
+    def mod(self, a: SSAValue, b: SSAValue) -> SSAValue:
+        """Remainder with the sign of the divisor: where the signs differ, the divisor is added (several ops)."""
+        rest = self.rem(a, b)
+        zero = self.constant(0, rest)
+        signs_differ = self.xor(self.compare("lt", rest, zero), self.compare("lt", b, zero))
+        correct = self.and_(self.compare("ne", rest, zero), signs_differ)
+        return self.select(correct, self.add(rest, b), rest)
 
     def minimum(self, a: SSAValue, b: SSAValue) -> SSAValue:
         """The smaller; NaN if either is."""
@@ -176,6 +177,11 @@ class ScalarBuilder:
         target = cast(IntegerType, target)
         wider = target.width.data > cast(IntegerType, source).width.data
         return self._insert(arith.ExtSIOp(a, target) if wider else arith.TruncIOp(a, target))
+
+    def rounded(self, a: SSAValue, narrow: Attribute) -> SSAValue:
+        """The f32 that is the nearest value of f16 or bf16 to a float."""
+        short = self._insert(arith.TruncFOp(a, cast(AnyFloat, narrow)))
+        return self._insert(arith.ExtFOp(short, Float32Type()))
 
     def _from_bool(self, a: SSAValue, target: Attribute) -> SSAValue:
         """0 or 1: unsigned, because i1 is -1 or 0 when signed."""

@@ -30,8 +30,8 @@ from npucc.dialects.tile_ops.matrix import check_operand_map
 COMPUTE_TYPES: tuple[Attribute, ...] = (f32, f64, i32, i64_type, i1)
 """Types in which a kernel computes: those of the micro-operations; i1 is a predicate."""
 
-_BODY_OPS = ("arith.", "math.", "graph.remf")
-"""Name prefixes of the operations of a kernel; `graph.remf` is the remainder that xDSL's arith lacks."""
+_BODY_OPS = ("arith.", "math.", "tile.remf")
+"""Name prefixes of the operations of a kernel; `tile.remf` is the remainder that xDSL's arith lacks."""
 
 
 @irdl_op_definition

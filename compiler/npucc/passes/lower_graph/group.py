@@ -14,6 +14,7 @@ from xdsl.rewriter import InsertPoint
 
 from npucc.constants import ConstantStore
 from npucc.dialects import graph, tile
+from npucc.numpy_kernels import neutral
 from npucc.passes.lower_graph.kernels import access_map, kernel_region
 from npucc.passes.lower_graph.roots import emit_root
 from npucc.passes.lower_graph.views import Box, IndexConstants, Linear, Position, dense, subview, tile_box
@@ -22,7 +23,7 @@ from npucc.schedule.groups import kernel_ops, root_of
 from npucc.schedule.problem import Plan, Problem, Tensor, align, load_level
 from npucc.schedule.segments import segments
 from npucc.tiling import Access
-from npucc.types import dtype_of, element_type
+from npucc.types import dtype_of, element_of, element_type, numpy_dtype
 
 
 @dataclass
@@ -47,13 +48,18 @@ class GroupLowering:
         self.indices = IndexConstants(Builder(InsertPoint.at_end(head)))
         self.positions = [Position(Linear(), 0, dim.size) for dim in self.problem.dims]
         self._declare_pools(Builder(InsertPoint.at_end(head)))
-        if all(dim.size for dim in self.problem.dims):
+        if all(dim.size for dim in self.problem.dims if dim.kind != "reduction"):
             self._level(Builder(InsertPoint.at_end(block)), 0)
         first = block.first_op
         for op in list(head.ops):
             op.detach()
             block.insert_op_before(op, first) if first is not None else block.add_op(op)
         return Region(block)
+
+    @property
+    def reduces_nothing(self) -> bool:
+        """Whether each element of the result is a reduction over no elements (a product with K = 0)."""
+        return any(dim.kind == "reduction" and dim.size == 0 for dim in self.problem.dims)
 
     @property
     def parallel_loops(self) -> int:
@@ -82,7 +88,9 @@ class GroupLowering:
                 self._load(builder, tensor, self.operands[index])
         if level == self.parallel_loops:
             self._acquire_results(builder)
-        if level == len(self.plan.order):
+        if level == self.parallel_loops and self.reduces_nothing:
+            self._neutral_element(builder)
+        elif level == len(self.plan.order):
             self._root(builder)
         else:
             self._loops(builder, level)
@@ -183,7 +191,7 @@ class GroupLowering:
 
     def _finish(self, builder: Builder) -> None:
         """After the reduction loops: the epilogue, and the copy of the result to DRAM."""
-        if self.problem.intermediate is not None:
+        if self.problem.intermediate is not None and not self.reduces_nothing:
             self._kernel(builder, "out" if self.problem.work.engine == "mx" else "vx", root_result=True)
         if self.problem.result.location == "dram":
             box = tile_box(self.problem.result.access, self.positions)
@@ -203,10 +211,27 @@ class GroupLowering:
             maps = [access_map(result, result), *maps]
         elif not kernel_ops(self.group) or root is not kernel_ops(self.group)[0]:
             values = [root.results[0], *values[1:]]
-        last = self.group.body.block.last_op
-        yielded = last.operands[0] if last is not None else root.results[0]
-        region = kernel_region(self.group, values, yielded, self.constants)
+        region = kernel_region(self.group, values, self._yielded(), self.constants)
         builder.insert(tile.MapOp(inputs, self.tiles["out"], maps, engine, region))
+
+    def _yielded(self) -> SSAValue:
+        """The group's result inside its body."""
+        last = self.group.body.block.last_op
+        return last.operands[0] if last is not None else root_of(self.group).results[0]
+
+    def _neutral_element(self, builder: Builder) -> None:
+        """The root gives its neutral element everywhere: nothing is left but the epilogue of that number."""
+        result, root = self.problem.result.access, root_of(self.group)
+        used = [i for i, tensor in enumerate(self.problem.operands) if tensor.epilogue]
+        fn = root.fn.data if isinstance(root, graph.ReduceOp) else "sum"
+        known: dict[SSAValue, float | int | bool] = {
+            root.results[0]: neutral(fn, numpy_dtype(element_of(root.results[0])))
+        }
+        arguments = [self.group.body.block.args[i] for i in used]
+        region = kernel_region(self.group, arguments, self._yielded(), self.constants, known)
+        inputs = [self.operand_tile(builder, i) for i in used]
+        maps = [access_map(self.problem.operands[i].access, result) for i in used]
+        builder.insert(tile.MapOp(inputs, self.tiles["out"], maps, "vx", region))
 
 
 _INDEX: Attribute = IndexType()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from npuisa.errors import NpuError
 from npuisa.kernel import MAX_CONSTANTS, MAX_MICRO_OPS, VECTOR_REGISTERS, Kernel, MicroOp, MicroType
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import FloatAttr, IntegerAttr, IntegerType, f32, f64, i1, i32, i64
+from xdsl.dialects.builtin import FloatAttr, IntegerAttr, IntegerType, bf16, f16, f32, f64, i1, i32, i64
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from npucc.passes.npu.faults import KERNEL_LIMIT, KERNEL_OP
@@ -38,8 +38,7 @@ DIRECT = {
     "arith.muli": "mul",
     "arith.divf": "div",
     "arith.divsi": "div",
-    "arith.remf": "rem",
-    "graph.remf": "rem",
+    "tile.remf": "rem",
     "arith.remsi": "rem",
     "arith.minimumf": "min",
     "arith.minsi": "min",
@@ -70,6 +69,8 @@ DIRECT = {
 CONVERSIONS = frozenset(
     f"arith.{name}" for name in ("extf", "truncf", "fptosi", "sitofp", "uitofp", "extsi", "extui", "trunci")
 )
+SHORT_FLOATS: dict[Attribute, str] = {f16: "cvt_f16", bf16: "cvt_bf16"}
+"""Types that a float is only rounded to: the micro-operation's result is an f32 again."""
 _FROM_PREDICATE = frozenset({"arith.uitofp", "arith.extui"})
 """Unsigned conversions: right for predicates (0 or 1), which are the only unsigned scalars of a kernel."""
 
@@ -215,7 +216,11 @@ class _Selection:
 
     def _select_op(self, op: Operation) -> int:
         sources = [self._number(value) for value in op.operands]
+        if isinstance(op, arith.ExtFOp) and op.input.type in SHORT_FLOATS and op.result.type == f32:
+            return sources[0]
         kind = _micro_type(op.operands[0], self.where)
+        if isinstance(op, arith.TruncFOp) and op.result.type in SHORT_FLOATS:
+            return self._emit(SHORT_FLOATS[op.result.type], kind, sources[0])
         if op.name in DIRECT:
             return self._emit(DIRECT[op.name], kind, *sources)
         if isinstance(op, arith.SelectOp):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from npuisa.kernel import Kernel
 from xdsl.ir import Operation
@@ -15,6 +17,14 @@ from npucc.passes.npu.kernels import lower_kernel
 from npucc.passes.npu.layout import Layout
 from npucc.passes.npu.registers import RegisterFile
 
+KernelKey: TypeAlias = tuple[Kernel, tuple[bytes | int, ...]]
+
+
+def kernel_key(kernel: Kernel) -> KernelKey:
+    """Equal for kernels that compute the same bits: as numbers 0.0 and -0.0 are equal, and NaN is not itself."""
+    bits = tuple(struct.pack("<d", value) if isinstance(value, float) else value for value in kernel.constants)
+    return replace(kernel, name="", constants=()), bits
+
 
 @dataclass
 class ProgramTables:
@@ -24,7 +34,7 @@ class ProgramTables:
     names: Names
     code: list[Operation] = field(default_factory=list)
     registers: RegisterFile = field(default_factory=RegisterFile)
-    kernels: dict[Kernel, str] = field(default_factory=dict)
+    kernels: dict[KernelKey, Kernel] = field(default_factory=dict)
     origins: dict[tuple[int, str, tuple[str, ...]], str] = field(default_factory=dict)
     descriptors: DescriptorPool = field(init=False)
 
@@ -40,16 +50,17 @@ class ProgramTables:
             *(PortOp("output", port) for port in layout.outputs),
             *(OriginOp(symbol, title, group, nodes) for (group, title, nodes), symbol in self.origins.items()),
             *(DescOp(descriptor) for descriptor in self.descriptors.items),
-            *(KernelOp(replace(kernel, name=symbol)) for kernel, symbol in self.kernels.items()),
+            *(KernelOp(kernel) for kernel in self.kernels.values()),
             *(SemOp(name, initial) for name, initial in semaphores.items()),
         ]
 
     def kernel(self, op: tile.MapOp, where: str) -> str:
         """The symbol of the kernel that runs the body of `op`."""
         made = lower_kernel("", op.body.block, where)
-        if made not in self.kernels:
-            self.kernels[made] = self.names.unique(f"k{len(self.kernels)}")
-        return self.kernels[made]
+        key = kernel_key(made)
+        if key not in self.kernels:
+            self.kernels[key] = replace(made, name=self.names.unique(f"k{len(self.kernels)}"))
+        return self.kernels[key].name
 
     def origin(self, group: int, title: str, nodes: tuple[str, ...]) -> str:
         """The symbol of this origin."""
