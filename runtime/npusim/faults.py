@@ -10,7 +10,6 @@ CONTROL_FLOW = error_code("NPU-E0402", ExitCode.BAD_INPUT, "A loop, branch or ta
 SCALAR_TRAP = error_code("NPU-E0403", ExitCode.BAD_INPUT, "The scalar unit divided by zero")
 OUT_OF_BOUNDS = error_code("NPU-E0404", ExitCode.BAD_INPUT, "An operand lies outside its memory")
 PROGRAM_ORDER = error_code("NPU-E0405", ExitCode.BAD_INPUT, "Program order blocks on a semaphore")
-BAD_OPERANDS = error_code("NPU-E0406", ExitCode.BAD_INPUT, "Operands break the instruction's rule")
 BAD_INPUTS = error_code("NPU-E0407", ExitCode.BAD_INPUT, "Inputs do not match the program's signature")
 BAD_REGIONS = error_code("NPU-E0408", ExitCode.BAD_INPUT, "The program's DRAM regions contradict each other")
 

@@ -23,9 +23,9 @@ from npuisa.instructions import MxConv
 
 from npusim.scratch import Scratch
 from npusim.semantics.conversion import Convert, converter, copy
-from npusim.semantics.plan import Context, Prepared, nothing, shape_text
+from npusim.semantics.plan import Context, Prepared, nothing
 from npusim.semantics.product import FREE_SLOT, Arithmetic, Loader, Product, arithmetic, blasable, product_of
-from npusim.semantics.windows2d import Axis, PaddedInput, axes_of, check_steps
+from npusim.semantics.windows2d import Axis, PaddedInput, axes_of
 from npusim.sequence import StaticInstruction
 from npusim.staging import Staging
 from npusim.views import Array, Type, View
@@ -39,30 +39,11 @@ def prepare_conv(static: StaticInstruction, context: Context) -> Prepared:
     dst, x, w = (context.view(static, name) for name in ("dst", "x", "w"))
     instruction = static.instruction
     assert isinstance(instruction, MxConv)
-    rule = _check(static, context, instruction, dst, x, w)
+    rule = arithmetic(x.dtype, w.dtype, dst.dtype)
     if dst.elements == 0:
         return Prepared((), nothing)
     rows, columns = axes_of(instruction, dst, x, w)
     return _Convolution(context, rule, instruction.groups, rows, columns).prepare(dst, x, w)
-
-
-def _check(
-    static: StaticInstruction, context: Context, instruction: MxConv, dst: View, x: View, w: View
-) -> Arithmetic:
-    shapes = shape_text(dst=dst, x=x, w=w) + f", groups {instruction.groups}"
-    if not dst.rank == x.rank == w.rank == 4:
-        raise context.reject(static, "operands need rank 4", shapes)
-    groups, channels, outputs = instruction.groups, x.dims[3], dst.dims[3]
-    fits = groups > 0 and w.dims[2] * groups == channels and w.dims[3] == outputs and outputs % groups == 0
-    if not fits or x.dims[0] != dst.dims[0]:
-        rule_text = "dims must be x [n, h, w, ci], w [kh, kw, ci / groups, co], dst [n, oh, ow, co]"
-        raise context.reject(static, rule_text, shapes)
-    check_steps(static, context)
-    rule = arithmetic(x.dtype, w.dtype, dst.dtype)
-    if rule is None:
-        remedy = "float operands accumulate in f32 or f64, integer operands in i32 or i64"
-        raise context.reject(static, "no such combination of element types", shapes, remedy)
-    return rule
 
 
 class _Convolution:

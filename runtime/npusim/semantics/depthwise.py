@@ -17,9 +17,9 @@ from npuisa.instructions import MxDwconv, VDwconv
 
 from npusim.scratch import Scratch
 from npusim.semantics.conversion import F32, F64, converter, copy
-from npusim.semantics.plan import Context, Prepared, nothing, shape_text
+from npusim.semantics.plan import Context, Prepared, nothing
 from npusim.semantics.product import FREE_SLOT, is_float
-from npusim.semantics.windows2d import Axis, ColumnLanes, axes_of, check_steps
+from npusim.semantics.windows2d import Axis, ColumnLanes, axes_of
 from npusim.sequence import StaticInstruction
 from npusim.views import Array, Type, View
 
@@ -32,29 +32,18 @@ def prepare_dwconv(static: StaticInstruction, context: Context) -> Prepared:
     dst, x, w = (context.view(static, name) for name in ("dst", "x", "w"))
     instruction = static.instruction
     assert isinstance(instruction, MxDwconv | VDwconv)
-    shapes = shape_text(dst=dst, x=x, w=w)
-    if (dst.rank, x.rank, w.rank) != (4, 4, 3):
-        raise context.reject(static, "operands need ranks dst 4, x 4, w 3", shapes)
-    if not x.dims[0] == dst.dims[0] or not x.dims[3] == dst.dims[3] == w.dims[2]:
-        raise context.reject(static, "dims must be x [n, h, w, c], w [kh, kw, c], dst [n, oh, ow, c]", shapes)
-    check_steps(static, context)
     compute = _compute_type(dst.dtype, x.dtype, w.dtype)
-    if compute is None:
-        remedy = "floats go with floats; integers accumulate in i32 or i64"
-        raise context.reject(static, "no such combination of element types", shapes, remedy)
     if dst.elements == 0:
         return Prepared((), nothing)
     rows, columns = axes_of(instruction, dst, x, w)
     return _Depthwise(context.scratch, compute, rows, columns, dst, x, w).prepare()
 
 
-def _compute_type(dst: Type, x: Type, w: Type) -> Type | None:
+def _compute_type(dst: Type, x: Type, w: Type) -> Type:
     """f32 (f64 where an operand is f64) for floats; the destination's type for integers."""
-    if is_float(x) and is_float(w) and is_float(dst):
+    if is_float(dst):
         return F64 if F64 in (dst, x, w) else F32
-    if is_float(x) or is_float(w):
-        return None
-    return dst if dst in (np.dtype(np.int32), np.dtype(np.int64)) else None
+    return dst
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from npusim.semantics.conversion import converter
-from npusim.semantics.plan import Context, Prepared, nothing, shape_text
+from npusim.semantics.plan import Context, Prepared, nothing
 from npusim.semantics.product import is_float
 from npusim.sequence import StaticInstruction
 from npusim.views import Array, coalesced
@@ -21,8 +19,6 @@ def prepare_copy(static: StaticInstruction, context: Context) -> Prepared:
     Overlapping operands behave as if all of src were read first.
     """
     dst, src = context.view(static, "dst"), context.view(static, "src")
-    if dst.dims != src.dims:
-        raise context.reject(static, "source and destination differ in shape", shape_text(dst=dst, src=src))
     if dst.elements == 0:
         return Prepared((), nothing)
     if dst.dtype == src.dtype:
@@ -44,8 +40,6 @@ def prepare_fill(static: StaticInstruction, context: Context) -> Prepared:
     descriptor = static.descriptors[0]
     assert descriptor is not None
     fill = descriptor.fill
-    if not is_float(dst.dtype) and (not math.isfinite(fill) or int(fill) != fill):
-        raise context.reject(static, f"{dst.dtype} cannot hold the fill value", str(fill))
     value = np.asarray(fill if is_float(dst.dtype) else int(fill)).astype(dst.dtype)
 
     def run(accumulate: bool, out: Array) -> None:

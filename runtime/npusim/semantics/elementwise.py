@@ -18,7 +18,7 @@ from npuisa.instructions import OutStore, VMap
 from npusim.scratch import Scratch
 from npusim.semantics.kernel_layout import lay_out
 from npusim.semantics.kernel_values import KernelValues, kernel_values
-from npusim.semantics.plan import Context, Prepared, nothing, shape_text
+from npusim.semantics.plan import Context, Prepared, nothing
 from npusim.sequence import StaticInstruction
 from npusim.views import Array, Type, View, coalesced
 
@@ -33,13 +33,7 @@ def prepare_map(static: StaticInstruction, context: Context) -> Prepared:
     dst = context.view(static, "dst")
     sources = [context.optional_view(static, name) for name in names]
     values = kernel_values(context.program.kernels[instruction.kernel])
-    taken = sources[: values.sources]
-    shapes = shape_text(dst=dst, **dict(zip(names, sources)))
-    present = [view for view in taken if view is not None]
-    if len(present) != values.sources or any(sources[values.sources :]):
-        raise context.reject(static, f"the kernel takes {values.sources} sources, in order", shapes)
-    if any(view.dims != dst.dims for view in present):
-        raise context.reject(static, "sources must have the dims of dst (stride 0 broadcasts)", shapes)
+    present = [view for view in sources if view is not None]
     if dst.elements == 0:
         return Prepared((), nothing)
     views = coalesced([dst, *(view.narrowed() for view in present)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from npusim.semantics.plan import Context, Prepared, nothing, shape_text
+from npusim.semantics.plan import Context, Prepared, nothing
 from npusim.semantics.product import Product, arithmetic, blasable, product_of
 from npusim.sequence import StaticInstruction
 from npusim.views import View
@@ -11,17 +11,7 @@ from npusim.views import View
 def prepare_gemm(static: StaticInstruction, context: Context) -> Prepared:
     """dst[..., m, n] (+)= a[..., m, k] @ b[..., k, n]; equal leading dims (stride 0 repeats an operand)."""
     dst, a, b = (context.view(static, name) for name in ("dst", "a", "b"))
-    shapes = shape_text(dst=dst, a=a, b=b)
-    if not dst.rank == a.rank == b.rank >= 2:
-        raise context.reject(static, "operands need equal ranks of 2 or more", shapes)
-    k = a.dims[-1]
-    batch = dst.dims[:-2]
-    if a.dims != (*batch, dst.dims[-2], k) or b.dims != (*batch, k, dst.dims[-1]):
-        raise context.reject(static, "dims must be dst [.., m, n], a [.., m, k], b [.., k, n]", shapes)
-    rule = arithmetic(a.dtype, b.dtype, dst.dtype)
-    if rule is None:
-        remedy = "float operands accumulate in f32 or f64, integer operands in i32 or i64"
-        raise context.reject(static, "no such combination of element types", shapes, remedy)
+    rule, k = arithmetic(a.dtype, b.dtype, dst.dtype), a.dims[-1]
     if dst.elements == 0:
         return Prepared((), nothing)
     dst, a, b = _flattened(dst, a, b)

@@ -13,7 +13,7 @@ from npuisa.instructions import ReduceFn, VWindow
 
 from npusim.scratch import Scratch
 from npusim.semantics.conversion import converter, copy
-from npusim.semantics.plan import Context, Prepared, nothing, shape_text
+from npusim.semantics.plan import Context, Prepared, nothing
 from npusim.semantics.product import FREE_SLOT
 from npusim.semantics.reduction import REDUCTIONS, accumulation_type, neutral
 from npusim.sequence import StaticInstruction
@@ -39,7 +39,6 @@ def prepare_window(static: StaticInstruction, context: Context) -> Prepared:
     assert isinstance(instruction, VWindow)
     dst, src = context.view(static, "dst"), context.view(static, "src")
     axes = (instruction.axis_a, instruction.axis_b)
-    _check(static, context, instruction, dst, src)
     if dst.elements == 0:
         return Prepared((), nothing)
     a = (instruction.size_a, instruction.stride_a, instruction.dilation_a, instruction.pad_a)
@@ -57,21 +56,6 @@ def prepare_window(static: StaticInstruction, context: Context) -> Prepared:
         dims = passes[-1].dims
     compute = accumulation_type(instruction.fn, src.dtype, dst.dtype)
     return Prepared((dst, src), _Window(context.scratch, instruction.fn, tuple(passes), src, compute).run)
-
-
-def _check(
-    static: StaticInstruction, context: Context, instruction: VWindow, dst: View, src: View
-) -> None:
-    axes = (instruction.axis_a, instruction.axis_b)
-    shapes = shape_text(dst=dst, src=src) + f", axes {axes}"
-    if axes[0] == axes[1] or max(axes) >= src.rank:
-        raise context.reject(static, "a window needs two different axes of src", shapes)
-    others = [axis for axis in range(src.rank) if axis not in axes]
-    if dst.rank != src.rank or any(dst.dims[axis] != src.dims[axis] for axis in others):
-        raise context.reject(static, "dst and src may differ only on the window's axes", shapes)
-    for name in ("size_a", "size_b", "stride_a", "stride_b", "dilation_a", "dilation_b"):
-        if getattr(instruction, name) < 1:
-            raise context.reject(static, f"{name} must be 1 or more", "0")
 
 
 def _pass(dims: tuple[int, ...], axis: int, outputs: int, size: int, stride: int, dilation: int, pad: int) -> _Pass:

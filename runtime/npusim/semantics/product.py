@@ -38,17 +38,10 @@ class Arithmetic:
     target: Type
 
 
-def arithmetic(a: Type, b: Type, dst: Type) -> Arithmetic | None:
-    """The arithmetic for operand types and accumulator type, or None where the machine has none.
-
-    Legal: float operands with an f32 / f64 accumulator; integer operands with an i32 / i64 accumulator.
-    """
-    if is_float(a) and is_float(b):
-        if dst not in (F32, F64):
-            return None
+def arithmetic(a: Type, b: Type, dst: Type) -> Arithmetic:
+    """The arithmetic for operand types and an accumulator type that go together (see `npuisa.operand_rules`)."""
+    if is_float(a):
         return Arithmetic(F64 if F64 in (a, b, dst) else F32, None, dst)
-    if is_float(a) or is_float(b) or dst not in (np.dtype(np.int32), np.dtype(np.int64)):
-        return None
     largest = _magnitude(a) * _magnitude(b)
     for compute, exact in ((F32, 1 << 24), (F64, 1 << 53)):
         cut = exact // largest

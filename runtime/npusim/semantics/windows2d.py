@@ -9,8 +9,6 @@ from npuisa.instructions import MxConv, MxDwconv, VDwconv
 
 from npusim.scratch import Scratch
 from npusim.semantics.conversion import converter
-from npusim.semantics.plan import Context
-from npusim.sequence import StaticInstruction
 from npusim.views import Array, Type, View
 
 
@@ -49,13 +47,6 @@ def axes_of(instruction: MxConv | MxDwconv | VDwconv, dst: View, x: View, w: Vie
     )
     rows = Axis(x.dims[1], dst.dims[1], w.dims[0], stride_h, dilation_h, instruction.pad_h)
     return rows, Axis(x.dims[2], dst.dims[2], w.dims[1], stride_w, dilation_w, instruction.pad_w)
-
-
-def check_steps(static: StaticInstruction, context: Context) -> None:
-    """Strides and dilations must be 1 or more."""
-    for name in ("stride_h", "stride_w", "dilation_h", "dilation_w"):
-        if getattr(static.instruction, name) < 1:
-            raise context.reject(static, f"{name} must be 1 or more", "0")
 
 
 class PaddedInput:
