@@ -51,7 +51,8 @@ def share(
     dram = {key: demand.dram for key, demand in demands.items() if demand.dram > 0}
     asked_of_port = dict(dram)
     for writes, capacity in enumerate(ports):
-        asked_of_port |= fair_rates({key: rate for key, rate in dram.items() if demands[key].writes == writes}, capacity)
+        users = {key: rate for key, rate in dram.items() if demands[key].writes == bool(writes)}
+        asked_of_port |= fair_rates(users, capacity)
     rates = fair_rates(asked_of_port, dram_capacity)
     dram_speed = {key: rates[key] / dram[key] if key in dram else 1.0 for key in demands}
     asked = sum(demand.sram * dram_speed[key] for key, demand in demands.items())

@@ -37,13 +37,13 @@ def channel_bytes_per_cycle(target: Target, *, write: bool = False) -> float:
 
 def port_bytes_per_cycle(target: Target) -> tuple[float, float]:
     """DRAM bytes per cycle that all channels together reach, reading and writing: bursts in flight / latency."""
-    dram = target.dram
-    return tuple(
-        dram.burst_bytes * limit * target.dma.efficiency / latency if limit and latency else inf
-        for limit, latency in (
-            (dram.max_reads, latency_cycles(target, write=False)),
-            (dram.max_writes, latency_cycles(target, write=True)),
-        )
+
+    def reached(limit: int, latency: int) -> float:
+        return target.dram.burst_bytes * limit * target.dma.efficiency / latency if limit and latency else inf
+
+    return (
+        reached(target.dram.max_reads, latency_cycles(target, write=False)),
+        reached(target.dram.max_writes, latency_cycles(target, write=True)),
     )
 
 

@@ -61,6 +61,15 @@ class Work:
 
 
 @dataclass(slots=True, eq=False)
+class Credit:
+    """A post that has not been taken in full: its cycle, the number of the engine, and how much is left."""
+
+    posted: float
+    poster: int
+    left: int
+
+
+@dataclass(slots=True, eq=False)
 class EngineState:
     """An engine: its queue of (work, issue, cycle from which the engine sees it) and what it runs."""
 

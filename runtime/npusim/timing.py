@@ -31,7 +31,7 @@ from npusim.bandwidth import Demand, Share, share
 from npusim.cost import Cost, Traffic
 from npusim.costs import BRANCH_TAKEN_CYCLES, ENGINE_LABELS
 from npusim.costs_dma import port_bytes_per_cycle
-from npusim.engine_state import ALONE, Causes, EngineState, StallLog, Work, prepare_costs, prepare_work
+from npusim.engine_state import ALONE, Causes, Credit, EngineState, StallLog, Work, prepare_costs, prepare_work
 from npusim.faults import place
 from npusim.sequence import Issued, StaticInstruction, decode, dynamic_stream
 from npusim.timing_report import build_result
@@ -93,8 +93,8 @@ class _Simulation:
         self.stream = dynamic_stream(program, self.statics)
         self.depth = target.sequencer.queue_depth
         self.semaphores = list(program.semaphores)
-        self.credits = [deque([[0.0, 0, value]] if value else []) for value in program.semaphores]
-        """Of each semaphore, in order: [cycle of a post, number of the engine that posted, how much is left]."""
+        self.credits = [deque([Credit(0.0, 0, value)] if value else []) for value in program.semaphores]
+        """Of each semaphore, in order of the posts."""
         self.waiters: list[list[EngineState]] = [[] for _ in program.semaphores]
         self.events: list[tuple[float, int, int, EngineState, int]] = []
         self.order = 0
@@ -268,12 +268,12 @@ class _Simulation:
             credits = self.credits[semaphore]
             while need:
                 credit = credits[0]
-                if credit[0] > ready:
-                    ready, poster = credit[0], credit[1]
-                if credit[2] > need:
-                    credit[2] -= need
+                if credit.posted > ready:
+                    ready, poster = credit.posted, credit.poster
+                if credit.left > need:
+                    credit.left -= need
                     break
-                need -= credit[2]
+                need -= credit.left
                 credits.popleft()
         state.ready, state.blamed = ready, WAIT_CAUSES[poster]
         if state.waiting:
@@ -345,7 +345,7 @@ class _Simulation:
         semaphores, waiters = self.semaphores, self.waiters
         for semaphore in work.posts:
             semaphores[semaphore] += work.times
-            self.credits[semaphore].append([now, poster.number, work.times])
+            self.credits[semaphore].append(Credit(now, poster.number, work.times))
         for semaphore in work.posts:
             if waiters[semaphore]:
                 for state in tuple(waiters[semaphore]):
