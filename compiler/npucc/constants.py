@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from npuisa.errors import ExitCode, NpuError, error_code
 from safetensors.numpy import load_file, save_file
 
+MISSING = error_code("NPU-E0804", ExitCode.BAD_INPUT, "A constant has no value")
 Tensor = npt.NDArray[np.generic]
 
 
@@ -25,6 +27,9 @@ class ConstantStore:
         return iter(self._arrays)
 
     def __getitem__(self, symbol: str) -> Tensor:
+        if symbol not in self._arrays:
+            remedy = "put the .safetensors file that was written with the IR text beside it"
+            raise NpuError(MISSING, "the constant has no value", where=f"@{symbol}", found="nothing", remedy=remedy)
         return self._arrays[symbol]
 
     def add(self, symbol: str, array: Tensor) -> str:

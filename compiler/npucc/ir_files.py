@@ -18,6 +18,7 @@ from npucc.context import NpuContext
 from npucc.driver import Compilation, make_context, start
 from npucc.options import Options
 from npucc.pipeline import LEGAL_DIALECTS, Level, Step, pipeline
+from npucc.resume import remaining_steps
 
 BAD_IR = error_code("NPU-E0830", ExitCode.BAD_INPUT, "The IR text cannot be read")
 BAD_CONSTANTS = error_code("NPU-E0831", ExitCode.BAD_INPUT, "The constants beside the IR text cannot be read")
@@ -28,25 +29,32 @@ CONSTANTS_SUFFIX = ".safetensors"
 def start_from(
     path: Path, target: Target, options: Options, shapes: Mapping[str, tuple[int, ...]] | None = None
 ) -> tuple[Compilation, list[Step]]:
-    """A compilation from an ONNX model, or from IR text at the end of a level, and the passes that are left."""
-    steps = pipeline(options)
+    """A compilation from an ONNX model, or from IR text, and the passes that are left (see `resume`).
+
+    USAGE error for an option that only passes before the text could have heeded.
+    """
     if path.suffix != IR_SUFFIX:
-        return start(path, target, options, shapes), steps
+        return start(path, target, options, shapes), pipeline(options)
     context = make_context(target, load_constants(path))
     module = parse_ir(_read(path), context, str(path))
-    levels = list(Level)
-    reached = levels.index(level_of(module))
-    return Compilation(options, module, context), [step for step in steps if levels.index(step.level) > reached]
+    steps = remaining_steps(module, level_of(module), options)
+    return Compilation(options, module, context), steps
 
 
 def parse_ir(text: str, context: NpuContext, where: str) -> ModuleOp:
     """Parse and verify IR text; NPU-E0830 with line and column."""
+    parser = Parser(context, text, where)
     try:
-        module = Parser(context, text, where).parse_module()
+        module = parser.parse_module()
+    except (ParseError, ValueError, VerifyException) as error:
+        # Attributes and operations that cannot be built are noticed where the parser stands.
+        position, found = (error.span.start, error.msg) if isinstance(error, ParseError) else (parser.pos, str(error))
+        place = f"{where}:{_line_and_column(text, position)}"
+        raise NpuError(BAD_IR, "syntax error", where=place, found=found[:800], remedy="mend the text") from None
+    except RecursionError:
+        raise NpuError(BAD_IR, "regions are nested too deep", where=where, remedy="mend the text") from None
+    try:
         module.verify()
-    except ParseError as error:
-        place = f"{where}:{_line_and_column(text, error.span.start)}"
-        raise NpuError(BAD_IR, "syntax error", where=place, found=error.msg, remedy="mend the text") from None
     except VerifyException as error:
         raise NpuError(
             BAD_IR, "the IR breaks a rule", where=where, found=str(error)[:800], remedy="mend the text"

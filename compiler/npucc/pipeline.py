@@ -14,12 +14,13 @@ from time import perf_counter
 from npuisa.errors import ExitCode, NpuError, error_code
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
-from xdsl.utils.exceptions import VerifyException
+from xdsl.utils.exceptions import PassFailedException, VerifyException
 
 from npucc.context import NpuContext
 from npucc.dialects.graph import ConstantOp
 from npucc.options import Options
 from npucc.passes.registry import make_pass
+from npucc.text_passes import pass_refused
 
 BAD_PASS_POSITION = error_code("NPU-E0020", ExitCode.USAGE, "An added pass names no pass of the pipeline")
 
@@ -87,6 +88,7 @@ def pipeline(options: Options) -> list[Step]:
 def _with_added(steps: list[Step], options: Options) -> list[Step]:
     """Insert `options.added_passes` (after: spec), each behind the last occurrence of the pass it names."""
     for after, spec in options.added_passes:
+        make_pass(spec)  # refused now rather than when its turn comes
         places = [i for i, step in enumerate(steps) if step.name == after]
         if not places:
             raise NpuError(
@@ -132,6 +134,8 @@ def _apply(made: ModulePass, module: ModuleOp, context: NpuContext, step: Step) 
         made.apply(context, module)
     except NpuError:
         raise
+    except PassFailedException as error:
+        raise pass_refused(step.name, error) from None
     except Exception as error:
         error.add_note(f"in pass {step.name} ({step.level.value} level)")
         raise

@@ -24,11 +24,16 @@ def apply_passes(
         try:
             made.apply(context, module)
         except PassFailedException as error:
-            remedy = "see the pass's conditions in docs/reference/passes.md"
-            raise NpuError(PASS_REFUSED, "the pass failed", where=made.name, found=str(error), remedy=remedy) from None
+            raise pass_refused(made.name, error) from None
         if verify_each:
             _verify(module, made.name)
     _verify(module, "the pipeline")
+
+
+def pass_refused(name: str, error: PassFailedException) -> NpuError:
+    """What a pass says about IR that it cannot take, as an error for the user."""
+    remedy = "see the pass's conditions in docs/reference/passes.md"
+    return NpuError(PASS_REFUSED, "the pass failed", where=name, found=str(error), remedy=remedy)
 
 
 def _verify(module: ModuleOp, after: str) -> None:

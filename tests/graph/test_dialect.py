@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 from graph_models import load, new_context
 from npucc.dialects import graph
-from npucc.dialects.graph import AddOp, ConstantOp, ConvOp, GraphOp, MatmulOp, ScheduleAttr, nodes_of, with_nodes
+from npucc.dialects.graph import (
+    AddOp,
+    ClipOp,
+    ConstantOp,
+    ConvOp,
+    GraphOp,
+    MatmulOp,
+    ScheduleAttr,
+    nodes_of,
+    with_nodes,
+)
 from npucc.types import element_name, element_type, tensor
 from xdsl.parser import Parser
 from xdsl.utils.exceptions import ParseError, VerifyException
@@ -51,6 +62,25 @@ def test_constructors_infer() -> None:
     )
     a, b = ConstantOp("a", tensor((5, 1, 2, 3), "i8")), ConstantOp("b", tensor((4, 3, 7), "i8"))
     assert MatmulOp(a, b, "i32").result.type == tensor((5, 4, 2, 7), "i32")
+
+
+def clip_bounds(properties: str) -> list[float | None]:
+    clip = f"%r = graph.clip(%x) <{properties}> : (tensor<3xf32>) -> tensor<3xf32>"
+    text = f"func.func @main(%x: tensor<3xf32>) {{ {clip} func.return }}"
+    module = load(text).module
+    assert str(load(str(module)).module) == str(module)
+    op = next(op for op in module.walk() if isinstance(op, ClipOp))
+    return [None if bound is None else bound.value.data for bound in (op.min, op.max)]
+
+
+def test_float_properties() -> None:
+    """What a float property's text means does not depend on how the number is written."""
+    assert clip_bounds("min = 1, max = 6.0") == [1.0, 6.0]
+    assert clip_bounds("min = -inf, max = inf") == [-math.inf, math.inf]
+    assert clip_bounds("min = 0xFFF0000000000000, max = 0x4000000000000000") == [-math.inf, 2.0]
+    assert clip_bounds("max = -2.5e300") == [None, -2.5e300]
+    (low, _) = clip_bounds("min = nan")
+    assert low is not None and math.isnan(low)
 
 
 def test_nodes() -> None:

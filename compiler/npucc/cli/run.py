@@ -109,13 +109,22 @@ def obtain_program(
     A program file knows its target; `target_name` must not contradict it unless it is the default.
     """
     path = model.path
+    from npucc.options import Options
+
     if path.suffix == ".npu":
+        if options != Options():
+            raise NpuError(
+                USAGE, "options of the compiler have no effect on a program", where=str(path), found=str(options),
+                remedy="leave them out, or give the model",
+            )  # fmt: skip
         return _load_program(path, target_name, taps)
     from npucc.ir_files import IR_SUFFIX, start_from
     from npucc.validation import with_node_outputs
 
     target, begin = load_target(target_name), perf_counter()
     if path.suffix == IR_SUFFIX:
+        if taps:
+            raise NpuError(USAGE, "--tap needs the model", where=str(path), remedy="give the .onnx file instead")
         compilation, steps = start_from(path, target, options)
         compilation.run(steps)
         return compilation.emit(), target, perf_counter() - begin

@@ -13,9 +13,6 @@ from xdsl.ir import Operation, SSAValue
 
 from npucc.dialects import graph
 
-SPACE = "space"
-"""Attribute of a group or concatenation: "sram" when its result stays on chip."""
-
 
 @dataclass(frozen=True)
 class Demand:

@@ -2,7 +2,7 @@
 
     %1 = graph.conv(%x, %w) <strides = [2, 2], groups = 1> {nodes = ["/conv1"]} : (tensor<..>, tensor<..>) -> tensor<..>
 
-The properties stand in angle brackets; optional ones that are absent are not printed.
+The properties stand in angle brackets (see `property_text`); optional ones that are absent are not printed.
 """
 
 from __future__ import annotations
@@ -10,18 +10,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
 from xdsl.dialects.builtin import (
     ArrayAttr,
     DenseArrayBase,
-    FloatAttr,
     IntegerAttr,
     IntegerType,
     StringAttr,
     TensorType,
-    f64,
     i64,
 )
 from xdsl.ir import Attribute, Operation, SSAValue
@@ -31,11 +29,15 @@ from xdsl.printer import Printer
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
+from npucc.dialects.graph_ops.property_text import parse_properties, print_properties
 from npucc.tiling import TilingSpec
 from npucc.types import AnyTensor, Array, element_name, element_type, is_element, is_float, numpy_dtype, type_of
 
 NODES = "nodes"
 """Discardable attribute: the names of the ONNX nodes that an op came from."""
+
+SPACE = "space"
+"""Discardable attribute of a group or concatenation: "sram" when its result stays on chip."""
 
 OperationT = TypeVar("OperationT", bound=Operation)
 IntArray = DenseArrayBase[IntegerType]
@@ -101,6 +103,12 @@ def require(condition: bool, message: str) -> None:
     """Raise a VerifyException with `message` unless `condition` holds."""
     if not condition:
         raise VerifyException(message)
+
+
+def require_space(op: Operation) -> None:
+    """The attribute `space` is absent or "sram"."""
+    space = op.attributes.get(SPACE)
+    require(space in (None, StringAttr("sram")), f'{op.name}: space must be "sram" or absent, found {space}')
 
 
 def require_same_element(op: str, types: Sequence[AnyTensor]) -> Attribute:
@@ -169,14 +177,12 @@ class GraphOp(IRDLOperation, ABC):
         expected = self.infer()
         found = self.result.type
         require(found == expected, f"{self.name}: result type must be {expected}, found {found}")
+        require_space(self)
 
     def print(self, printer: Printer) -> None:
         """See the module's docstring."""
         printer.print_operands(self.operands)
-        if self.properties:
-            printer.print_string(" ")
-            with printer.in_angle_brackets():
-                printer.print_list(self.properties.items(), lambda item: _print_property(printer, *item))
+        print_properties(printer, self.properties)
         printer.print_op_attributes(self.attributes)
         printer.print_string(" : ")
         printer.print_operation_type(self)
@@ -186,19 +192,20 @@ class GraphOp(IRDLOperation, ABC):
         """See the module's docstring."""
         position = parser.pos
         operands = parser.parse_comma_separated_list(parser.Delimiter.PAREN, parser.parse_unresolved_operand)
-        entries = parser.parse_optional_comma_separated_list(
-            parser.Delimiter.ANGLE, lambda: _parse_property(parser)
-        )
+        properties = parse_properties(parser, cls)
         attributes = parser.parse_optional_attr_dict()
         parser.parse_punctuation(":")
         signature = parser.parse_function_type()
         values = parser.resolve_operands(operands, signature.inputs.data, position)
-        return cls.build(
-            operands=cls.grouped(values),
-            result_types=list(signature.outputs),
-            properties=dict(entries or ()),
-            attributes=attributes,
-        )
+        try:
+            return cls.build(
+                operands=cls.grouped(values),
+                result_types=list(signature.outputs),
+                properties=properties,
+                attributes=attributes,
+            )
+        except ValueError as error:  # a wrong number of operands or results
+            parser.raise_error(f"{cls.name}: {error}", position)
 
     @classmethod
     def grouped(cls, values: Sequence[SSAValue]) -> list[SSAValue | Sequence[SSAValue]]:
@@ -212,36 +219,3 @@ class TileableOp(GraphOp, ABC):
     @abstractmethod
     def tiling(self) -> TilingSpec:
         """Iteration space and tensor accesses of the op."""
-
-
-def _print_property(printer: Printer, name: str, value: Attribute) -> None:
-    printer.print_string(f"{name} = ")
-    match value:
-        case DenseArrayBase(elt_type=IntegerType()):
-            printer.print_string(str(list(ints(cast(IntArray, value)))))
-        case IntegerAttr():
-            printer.print_string(str(value.value.data))
-        case FloatAttr():
-            printer.print_float(value.value.data, f64)
-        case StringAttr():
-            printer.print_identifier_or_string_literal(value.data)
-        case _:
-            printer.print_attribute(value)
-
-
-def _parse_property(parser: Parser) -> tuple[str, Attribute]:
-    name = parser.parse_identifier()
-    parser.parse_punctuation("=")
-    return name, _parse_value(parser)
-
-
-def _parse_value(parser: Parser) -> Attribute:
-    numbers = parser.parse_optional_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer)
-    if numbers is not None:
-        return int_array(numbers)
-    number = parser.parse_optional_number()
-    if number is not None:
-        return integer(number) if isinstance(number, int) else FloatAttr(number, f64)
-    text = parser.parse_optional_identifier_or_str_literal()
-    return StringAttr(text) if text is not None else parser.parse_attribute()
-

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 
 from xdsl.dialects.builtin import (
     ArrayAttr,
@@ -32,8 +34,17 @@ from xdsl.printer import Printer
 from xdsl.traits import HasParent, IsolatedFromAbove, IsTerminator, Pure, SingleBlockImplicitTerminator
 from xdsl.utils.exceptions import VerifyException
 
-from npucc.dialects.graph_ops.base import GraphOp, Numerics, integer, require
-from npucc.types import AnyTensor, Array
+from npucc.dialects.graph_ops.base import (
+    GraphOp,
+    Numerics,
+    TileableOp,
+    broadcast_shape,
+    integer,
+    require,
+    require_space,
+)
+from npucc.dialects.graph_ops.elementwise import ElementwiseOp
+from npucc.types import AnyTensor, Array, type_of
 
 
 @irdl_op_definition
@@ -133,8 +144,7 @@ class ScheduleAttr(ParametrizedAttribute):
             for what in ("tiles", "buffers"):
                 parser.parse_punctuation(",")
                 _parse_key(parser, what)
-                pairs = parser.parse_comma_separated_list(parser.Delimiter.BRACES, lambda: _parse_entry(parser))
-                tables.append(dict(pairs))
+                tables.append(_parse_table(parser))
         made = cls.make(order, *tables)
         return [made.order, made.tiles, made.buffers]
 
@@ -148,10 +158,19 @@ def _parse_key(parser: AttrParser, key: str) -> None:
     parser.parse_punctuation("=")
 
 
-def _parse_entry(parser: AttrParser) -> tuple[str, int]:
-    name = parser.parse_identifier()
-    parser.parse_punctuation("=")
-    return name, parser.parse_integer()
+def _parse_table(parser: AttrParser) -> dict[str, int]:
+    table: dict[str, int] = {}
+
+    def entry() -> None:
+        position = parser.pos
+        name = parser.parse_identifier()
+        if name in table:
+            parser.raise_error(f"schedule: {name} is given twice", position)
+        parser.parse_punctuation("=")
+        table[name] = parser.parse_integer()
+
+    parser.parse_comma_separated_list(parser.Delimiter.BRACES, entry)
+    return table
 
 
 @irdl_op_definition
@@ -172,7 +191,11 @@ class GroupOp(IRDLOperation):
           graph.yield %c : tensor<..>
         }
 
-    The block's arguments have the operands' types, the results the types of what is yielded.
+    The block's arguments have the operands' types; the one result is that of the body's last op. The body is, in
+    order: constants of one element (immediates of the kernel), the root (any op with a tiling interface), and
+    element-wise ops with the root's result shape (the epilogue). Unless the root is element-wise itself, the first
+    arguments are its operands, in order and for it alone; the other arguments broadcast to the root's result.
+    `space = "sram"` keeps the result on chip.
     """
 
     name = "graph.group"
@@ -220,6 +243,8 @@ class GroupOp(IRDLOperation):
         results = [result.type for result in self.results]
         message = f"graph.group: results must be {_listed(yielded)} as yielded, found {_listed(results)}"
         require(yielded == results, message)
+        require_space(self)
+        _verify_form(self.block, self.yield_op)
 
     def print(self, printer: Printer) -> None:
         printer.print_operands(self.operands)
@@ -237,6 +262,8 @@ class GroupOp(IRDLOperation):
         schedule = parser.parse_attribute() if parser.parse_optional_keyword("schedule") else None
         attributes = parser.parse_optional_attr_dict_with_keyword()
         body = parser.parse_region()
+        if len(body.blocks) != 1:
+            parser.raise_error(f"graph.group: the body must be one block, found {len(body.blocks)}", position)
         types = [argument.type for argument in body.block.args]
         values = parser.resolve_operands(operands, types, position)
         return cls.build(
@@ -251,6 +278,47 @@ class GroupOp(IRDLOperation):
 def _yielded_types(body: Region) -> list[Attribute]:
     last = body.block.last_op
     return [value.type for value in last.operands] if isinstance(last, YieldOp) else []
+
+
+def joins_kernel(op: Operation, shape: tuple[int, ...]) -> bool:
+    """Whether `op` may follow a root with result `shape` in its group: element-wise, with that very shape."""
+    return isinstance(op, ElementwiseOp) and op.result_type.get_shape() == shape
+
+
+def is_immediate(op: Operation) -> bool:
+    """A constant of one element: it becomes an immediate of the kernel."""
+    return isinstance(op, ConstantOp) and math.prod(op.result_type.get_shape()) == 1
+
+
+def _verify_form(body: Block, last: YieldOp) -> None:
+    ops = [op for op in body.ops if op is not last]
+    constants = list(takewhile(lambda op: isinstance(op, ConstantOp), ops))
+    for op in constants:
+        found = f"{op.results[0].type}"
+        require(is_immediate(op), f"graph.group: a constant in the body must have one element, found {found}")
+    require(len(ops) > len(constants), "graph.group: the body must hold a root, found none")
+    root, *kernel = ops[len(constants) :]
+    if not isinstance(root, TileableOp):
+        raise VerifyException(f"graph.group: the first op after the constants must be a root, found {root.name}")
+    shape = root.result_type.get_shape()
+    for op in kernel:
+        found = f"{op.name} of {', '.join(str(value.type) for value in op.results)}"
+        message = f"graph.group: ops after the root must be element-wise with its shape {list(shape)}, found {found}"
+        require(joins_kernel(op, shape), message)
+    good = list(last.operands) == [ops[-1].results[0]]
+    require(good, "graph.group: the result of the body's last op, and nothing else, must be yielded")
+    _verify_arguments(body, root)
+
+
+def _verify_arguments(body: Block, root: TileableOp) -> None:
+    own = [] if isinstance(root, ElementwiseOp) else list(root.operands)
+    alone = list(body.args[: len(own)]) == own and all(len(list(value.uses)) == 1 for value in own)
+    require(alone, f"graph.group: the first block arguments must be the operands of {root.name}, used by it alone")
+    shape = root.result_type.get_shape()
+    for argument in body.args[len(own) :]:
+        found = type_of(argument).get_shape()
+        message = f"graph.group: kernel operands must broadcast to {list(shape)}, found {list(found)}"
+        require(broadcast_shape("graph.group", [found, shape]) == shape, message)
 
 
 def _listed(types: Sequence[Attribute]) -> str:

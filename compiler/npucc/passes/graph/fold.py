@@ -13,7 +13,8 @@ from npucc.constants import ConstantStore
 from npucc.context import constants_of
 from npucc.dialects.graph import ConstantOp, GraphOp
 from npucc.interpreters.graph import evaluate_op
-from npucc.passes.graph.rewriting import GraphRewriter, constant_array, erase_dead, functions_of, symbol_of
+from npucc.passes.graph.functions import functions_of
+from npucc.passes.graph.rewriting import GraphRewriter, constant_array, erase_dead, symbol_of
 from npucc.types import AnyTensor, dtype_of
 
 GROWTH_BYTES = 65536

@@ -15,6 +15,8 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from npucc.dialects import graph
 from npucc.dialects.graph_ops.base import nodes_of, tensor_type, with_nodes
+from npucc.dialects.graph_ops.structure import is_immediate, joins_kernel
+from npucc.passes.graph.functions import functions_of
 from npucc.schedule.kernels import micro_ops
 
 VIEWS = (graph.ReshapeOp, graph.ConcatOp, graph.ConstantOp)
@@ -37,7 +39,7 @@ class GraphFusePass(ModulePass):
     epilogues: bool = True
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        for function in [f for f in op.body.ops if isinstance(f, func.FuncOp)]:
+        for function in functions_of(op):
             fuse_function(function, epilogues=self.epilogues)
 
 
@@ -84,9 +86,7 @@ class _Cluster:
 
 def is_scalar_constant(value: SSAValue) -> bool:
     """A constant of one element: it becomes an immediate of the kernel."""
-    if not isinstance(value.owner, graph.ConstantOp):
-        return False
-    return all(extent == 1 for extent in tensor_type(value).get_shape())
+    return isinstance(value.owner, Operation) and is_immediate(value.owner)
 
 
 def grow(root: Operation, taken: set[Operation], order: dict[Operation, int]) -> list[Operation]:
@@ -109,12 +109,8 @@ def _next_user(
     cluster: _Cluster, taken: set[Operation], order: dict[Operation, int], shape: tuple[int, ...]
 ) -> Operation | None:
     users = {use.operation for op in cluster.ops for use in op.results[0].uses} - set(cluster.ops)
-    joinable = [op for op in users if op in order and op not in taken and _may_join(op, shape)]
+    joinable = [op for op in users if op in order and op not in taken and joins_kernel(op, shape)]
     return min(joinable, key=order.__getitem__, default=None)
-
-
-def _may_join(op: Operation, shape: tuple[int, ...]) -> bool:
-    return isinstance(op, graph.ElementwiseOp) and tensor_type(op.results[0]).get_shape() == shape
 
 
 def build_group(ops: list[Operation]) -> graph.GroupOp:

@@ -13,6 +13,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from npucc.dialects import graph
 from npucc.dialects.graph_ops.base import nodes_of, tensor_type, with_nodes
+from npucc.passes.graph.functions import functions_of
 from npucc.passes.graph.fuse import build_group
 
 
@@ -27,7 +28,7 @@ class GraphInsertCopiesPass(ModulePass):
     name = "graph-insert-copies"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        for function in [f for f in op.body.ops if isinstance(f, func.FuncOp)]:
+        for function in functions_of(op):
             for concat in [o for o in function.body.block.ops if isinstance(o, graph.ConcatOp)]:
                 _copy_operands(concat)
             last = function.body.block.last_op

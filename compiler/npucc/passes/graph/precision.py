@@ -13,8 +13,9 @@ from xdsl.passes import ModulePass
 
 from npucc.context import constants_of, target_of
 from npucc.dialects.graph import ContractionOp, GroupOp, nodes_of
+from npucc.passes.graph.functions import functions_of
 from npucc.passes.graph.narrowing import Narrowing
-from npucc.passes.graph.rewriting import erase_dead, functions_of
+from npucc.passes.graph.rewriting import erase_dead
 from npucc.passes.graph.widening import widen_function
 from npucc.types import element_name, element_of, element_type
 

@@ -10,8 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from xdsl.dialects import func
-from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
 
 from npucc.constants import ConstantStore
@@ -134,11 +132,6 @@ def copy_of(op: OpT) -> OpT:
 def symbol_of(value: SSAValue) -> str:
     """Symbol of a constant, to derive the name of a changed copy from."""
     return value.owner.symbol_name if isinstance(value.owner, ConstantOp) else "constant"
-
-
-def functions_of(module: ModuleOp) -> list[func.FuncOp]:
-    """The functions with a body."""
-    return [op for op in module.body.block.ops if isinstance(op, func.FuncOp) and op.body.blocks]
 
 
 def merge_equal(block: Block) -> None:

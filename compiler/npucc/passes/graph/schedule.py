@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects import func
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
 from npucc.context import target_of
 from npucc.dialects import graph
+from npucc.dialects.graph_ops.base import SPACE
 from npucc.module_metadata import add_metadata
+from npucc.passes.graph.functions import functions_of
 from npucc.schedule.problem import Plan, Problem
 from npucc.schedule.residency import FunctionSchedule
-from npucc.schedule.storage import SPACE
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class GraphSchedulePass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = target_of(ctx, self.target)
-        for function in [f for f in op.body.ops if isinstance(f, func.FuncOp)]:
+        for function in functions_of(op):
             for each in function.walk():
                 each.attributes.pop(SPACE, None)
             schedule = FunctionSchedule(function, target, self.effort, self.time_limit)

@@ -13,8 +13,9 @@ from npucc.dialects.graph import ELEMENTWISE_OPS, GraphOp
 from npucc.dialects.graph import Graph as GraphDialect
 from npucc.passes.graph.arithmetic_rules import ARITHMETIC_RULES
 from npucc.passes.graph.fold import fold_rule
+from npucc.passes.graph.functions import functions_of
 from npucc.passes.graph.movement_rules import MOVEMENT_RULES, implicit_broadcast
-from npucc.passes.graph.rewriting import GraphRewriter, Rule, erase_dead, functions_of, merge_equal
+from npucc.passes.graph.rewriting import GraphRewriter, Rule, erase_dead, merge_equal
 
 
 @dataclass(frozen=True)

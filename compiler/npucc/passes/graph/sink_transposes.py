@@ -9,7 +9,8 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from npucc.context import constants_of
-from npucc.passes.graph.rewriting import GraphRewriter, functions_of, merge_equal
+from npucc.passes.graph.functions import functions_of
+from npucc.passes.graph.rewriting import GraphRewriter, merge_equal
 from npucc.passes.graph.sink_rules import HOIST_RULES, SINK_RULES
 
 

@@ -10,9 +10,9 @@ from xdsl.dialects.builtin import MemRefType, StringAttr
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from npucc.dialects import graph, tile
-from npucc.dialects.graph_ops.base import nodes_of, tensor_type
+from npucc.dialects.graph_ops.base import SPACE, nodes_of, tensor_type
 from npucc.passes.lower_graph.views import Box, IndexConstants, Linear, dense, subview
-from npucc.schedule.storage import SPACE, Storage
+from npucc.schedule.storage import Storage
 
 
 class Buffers:

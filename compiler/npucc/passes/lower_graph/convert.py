@@ -10,14 +10,16 @@ from xdsl.builder import Builder
 from xdsl.context import Context
 from xdsl.dialects import func
 from xdsl.dialects.builtin import FunctionType, ModuleOp, StringAttr
-from xdsl.ir import Block, Region, SSAValue
+from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
+from xdsl.utils.exceptions import PassFailedException
 
-from npucc.constants import ConstantStore
-from npucc.context import constants_of, target_of
+from npucc.constants import MISSING, ConstantStore
+from npucc.context import NpuContext, constants_of, target_of
 from npucc.dialects import graph, tile
-from npucc.dialects.graph_ops.base import nodes_of, tensor_type
+from npucc.dialects.graph_ops.base import SPACE, nodes_of, tensor_type
+from npucc.passes.graph.functions import only_function
 from npucc.passes.graph.insert_copies import storage_owner, writable_in_place
 from npucc.passes.lower_graph.buffers import Buffers
 from npucc.passes.lower_graph.group import GroupLowering
@@ -25,7 +27,7 @@ from npucc.passes.lower_graph.views import dense
 from npucc.schedule.attribute import plan_of
 from npucc.schedule.groups import group_problem
 from npucc.schedule.problem import Location
-from npucc.schedule.storage import SPACE, Storage
+from npucc.schedule.storage import Storage
 
 NOT_LOWERABLE = error_code("NPU-E0703", ExitCode.BAD_INPUT, "A graph is lowered before its passes have run")
 
@@ -42,21 +44,55 @@ class ConvertGraphToTilePass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = target_of(ctx, self.target)
-        for function in [f for f in op.body.ops if isinstance(f, func.FuncOp)]:
-            convert_function(function, target, constants_of(ctx))
+        function = only_function(op)
+        _require_immediates(op, ctx)
+        convert_function(function, target, constants_of(ctx))
         op.attributes["npucc.target"] = StringAttr(target.name)
+
+
+def _require_immediates(module: ModuleOp, ctx: Context) -> None:
+    """Constants in groups become immediates, so their values must be at hand: NPU-E0804 naming those that are not.
+
+    Stock `xdsl-opt` has no values at all, and expects a PassFailedException.
+    """
+    groups = [op for op in module.walk() if isinstance(op, graph.GroupOp)]
+    needed = [(op, group) for group in groups for op in group.block.ops if isinstance(op, graph.ConstantOp)]
+    missing = [(op, group) for op, group in needed if op.symbol_name not in constants_of(ctx)]
+    if missing and not isinstance(ctx, NpuContext):
+        names = ", ".join(f"@{op.symbol_name}" for op, _ in missing)
+        raise PassFailedException(f"no values for the constants {names}: {_NO_VALUES}")
+    problems = [
+        NpuError(MISSING, "the constant has no value", ", ".join(nodes_of(group)), f"@{op.symbol_name}", _NO_VALUES)
+        for op, group in missing
+    ]
+    if problems:
+        raise NpuError(MISSING, "constants in groups have no values", problems=problems)
+
+
+_NO_VALUES = "put the .safetensors file that was written with the IR text beside it, and use npucc (compile, opt)"
 
 
 def require_lowerable(function: func.FuncOp) -> None:
     """NPU-E0703, naming every op that the passes before have not put into its form."""
+    problems = unready(function)
+    if problems:
+        raise NpuError(NOT_LOWERABLE, "the graph is not ready for convert-graph-to-tile", problems=problems)
+
+
+def unready(function: func.FuncOp) -> list[NpuError]:
+    """A problem for every op that the graph passes have not put into its form."""
     problems: list[NpuError] = []
     returned: set[SSAValue] = set()
+    storage = Storage(function)
     for op in function.body.block.ops:
         where = ", ".join(nodes_of(op)) or op.name
         if not isinstance(op, (graph.GroupOp, graph.ConstantOp, graph.ReshapeOp, graph.ConcatOp, func.ReturnOp)):
             problems.append(_not_ready("the op stands outside a group", where, op.name, "run graph-fuse"))
         if isinstance(op, graph.GroupOp) and op.schedule is None:
             problems.append(_not_ready("the group has no schedule", where, op.name, "run graph-schedule"))
+        if SPACE in op.attributes and not _may_be_resident(op, storage):
+            found = f"{SPACE} = {op.attributes[SPACE]}"
+            problems.append(_not_ready("the result's memory is not its own or a result's", where, found, _RESIDENT))
         if isinstance(op, graph.ConcatOp) and not all(writable_in_place(value, op) for value in op.operands):
             problems.append(_not_ready("an operand cannot be written in place", where, op.name, _COPIES))
         if isinstance(op, graph.ConcatOp) and len(set(op.operands)) < len(op.operands):
@@ -67,11 +103,17 @@ def require_lowerable(function: func.FuncOp) -> None:
                 problems.append(_not_ready("a result has no buffer of its own", where, str(value.type), _COPIES))
             else:
                 returned.add(owner)
-    if problems:
-        raise NpuError(NOT_LOWERABLE, "the graph is not ready for convert-graph-to-tile", problems=problems)
+    return problems
 
 
 _COPIES = "run graph-insert-copies"
+_RESIDENT = f"remove the attribute {SPACE}: only tensors between groups stay on chip"
+
+
+def _may_be_resident(op: Operation, storage: Storage) -> bool:
+    """Whether a group or concatenation owns the memory of its result, and the memory is not the host's."""
+    value = op.results[0]
+    return storage.root(value) is value and not storage.is_interface(value)
 
 
 def _not_ready(message: str, where: str, found: str, remedy: str) -> NpuError:
