@@ -162,3 +162,19 @@ def test_bad_geometry_names_node_and_rule(op, inputs, attributes, rule, one_node
     assert caught.value.entry.code == "NPU-E0508"
     assert rule in str(caught.value)
     assert "the_node" in caught.value.where
+
+
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 2, 1), (2, 3, 1), (3, 2, 2), (4, 2, 1), (3, 2, 3)])
+def test_infinities_stay_where_the_transposed_kernel_puts_them(kernel, stride, dilation, matches_onnxruntime):
+    """No zero weight meets an infinite element: 0 * inf is not 0."""
+    x, w = np.zeros((1, 1, 3, 3), np.float32), np.ones((1, 1, kernel, kernel), np.float32)
+    x[0, 0, 1, 1] = np.inf
+    options = {"strides": [stride] * 2, "dilations": [dilation] * 2}
+    matches_onnxruntime("ConvTranspose", [x, w], constants=[1], **options)
+
+
+def test_nearest_resize_keeps_infinities_and_nan_in_place(matches_onnxruntime):
+    x = np.zeros((1, 1, 1, 7), np.float32)
+    x[0, 0, 0, 2], x[0, 0, 0, 5] = np.inf, np.nan
+    sizes = np.array([1, 1, 1, 10], np.int64)
+    matches_onnxruntime("Resize", [x, None, None, sizes], opset=18, constants=[3], mode="nearest")

@@ -10,8 +10,9 @@ from npucc.frontend.layout import to_channels_first, to_channels_last
 from npucc.frontend.node import ImportNode
 from npucc.frontend.problems import Malformed
 from npucc.frontend.registry import onnx_op
+from npucc.frontend.transposed_phases import transposed_convolution
 from npucc.frontend.windows import Window, explicit_pads, per_axis, same_pads, spatial_rank, windows
-from npucc.types import Array, element_of, numpy_dtype, shape_of
+from npucc.types import element_of, numpy_dtype, shape_of
 
 
 @onnx_op("Conv")
@@ -87,11 +88,7 @@ def geometry(axes: list[Window]) -> Geometry:
 
 @onnx_op("ConvTranspose")
 def conv_transpose(node: ImportNode) -> SSAValue:
-    """x [n, ci, spatial], w [ci, co / group, kernel]: a stride-1 convolution that makes stride^2 outputs per channel.
-
-    Output position q * stride + p takes the inputs q - t through the weights p + stride * t: for each phase p this is
-    an ordinary convolution over t. All phases together are one convolution; moving them into space gives the result.
-    """
+    """x [n, ci, spatial], w [ci, co / group, kernel]: ordinary convolutions, one per phase modulo the stride."""
     x, build = node.input(0), node.build
     w = node.constant(1, "W")
     shape, groups = shape_of(x), node.integer("group", 1)
@@ -99,38 +96,18 @@ def conv_transpose(node: ImportNode) -> SSAValue:
     if w.ndim != rank + 2 or w.shape[0] != shape[1] or groups < 1 or shape[1] % groups:
         found = f"{list(w.shape)} for {shape[1]} channels, group {groups}"
         raise Malformed("weights are [ci, co / group, kernel]", found)
-    w = _dilate(w, per_axis(node, "dilations", rank))
-    strides = per_axis(node, "strides", rank)
-    starts, sizes = output_region(node, shape[2:], w.shape[2:], strides)
+    strides, dilations = per_axis(node, "strides", rank), per_axis(node, "dilations", rank)
+    extents = tuple((size - 1) * dilation + 1 for size, dilation in zip(w.shape[2:], dilations))
+    starts, sizes = output_region(node, shape[2:], extents, strides)
     if rank == 1:
-        w, strides, starts, sizes = w[:, :, None], [1, *strides], [0, *starts], [1, *sizes]
+        w, strides, dilations = w[:, :, None], [1, *strides], [1, *dilations]
+        starts, sizes = [0, *starts], [1, *sizes]
     image = to_channels_last(build, x)
-    n, height, width, _ = shape_of(image)
-    taps = [
-        max(-(-w.shape[2 + axis] // strides[axis]), -(-(starts[axis] + sizes[axis]) // strides[axis]) - size + 1)
-        for axis, size in enumerate((height, width))
-    ]
-    filters = build.constant(_phase_weights(w, taps, strides, groups), f"{node.label}.phases")
-    pads = (taps[0] - 1, taps[1] - 1, taps[0] - 1, taps[1] - 1)
-    y = build.emit(graph.ConvOp(image, filters, (1, 1), (1, 1), pads, groups))
-    _, rows, columns, _ = shape_of(y)
-    outputs = w.shape[1]
-    y = build.reshape(y, (n, rows, columns, groups, strides[0], strides[1], outputs))
-    y = build.transpose(y, (0, 1, 4, 2, 5, 3, 6))
-    y = build.reshape(y, (n, rows * strides[0], columns * strides[1], groups * outputs))
-    y = build.slice(y, (0, *starts, 0), (1, 1, 1, 1), (n, *sizes, groups * outputs))
+    positions = [-(-(start + size) // stride) for start, size, stride in zip(starts, sizes, strides)]
+    y = transposed_convolution(build, image, w, strides, dilations, positions, groups, node.label)
+    y = build.slice(y, (0, *starts, 0), (1, 1, 1, 1), (shape[0], *sizes, groups * w.shape[1]))
     bias = node.optional(2)
     return to_channels_first(build, y if bias is None else build.add(y, bias), rank)
-
-
-def _dilate(w: Array, dilations: list[int]) -> Array:
-    """Weights with zeros between their elements."""
-    if all(dilation == 1 for dilation in dilations):
-        return w
-    kernel = [(size - 1) * dilation + 1 for size, dilation in zip(w.shape[2:], dilations)]
-    result = np.zeros((*w.shape[:2], *kernel), w.dtype)
-    result[(slice(None), slice(None), *(slice(None, None, dilation) for dilation in dilations))] = w
-    return result
 
 
 def output_region(
@@ -151,13 +128,3 @@ def output_region(
     if min(sizes) < 1:
         raise Malformed("the result has at least one element per axis", f"sizes {sizes}")
     return before, sizes
-
-
-def _phase_weights(w: Array, taps: list[int], strides: list[int], groups: int) -> Array:
-    """[ci, co / g, kh, kw] -> HWIO [taps, taps, ci / g, g * stride * stride * co / g], the taps reversed."""
-    inputs, outputs, *kernel = w.shape
-    padded = np.zeros((inputs, outputs, taps[0] * strides[0], taps[1] * strides[1]), w.dtype)
-    padded[:, :, : kernel[0], : kernel[1]] = w
-    split = padded.reshape(groups, inputs // groups, outputs, taps[0], strides[0], taps[1], strides[1])
-    ordered = split[:, :, :, ::-1, :, ::-1, :].transpose(3, 5, 1, 0, 4, 6, 2)
-    return ordered.reshape(*taps, inputs // groups, -1)

@@ -266,6 +266,11 @@ def take(build: GraphBuilder, x: SSAValue, axis: int, indices: Sequence[int]) ->
     return build.concat(pieces, axis)
 
 
+def pieces_of(indices: Sequence[int]) -> int:
+    """How many slices `take` makes of these indices."""
+    return len(_runs([int(index) for index in indices]))
+
+
 def _runs(indices: Sequence[int]) -> list[tuple[int, int, int]]:
     """(first, step, count) of maximal runs with one step."""
     runs: list[tuple[int, int, int]] = []

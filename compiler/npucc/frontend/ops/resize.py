@@ -10,7 +10,7 @@ from xdsl.ir import SSAValue
 
 from npucc.frontend.layout import to_channels_first, to_channels_last
 from npucc.frontend.node import ImportNode
-from npucc.frontend.ops.movement import repeat_axes, take
+from npucc.frontend.ops.movement import MAX_PIECES, pieces_of, repeat_axes, take
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
 from npucc.frontend.tensors import checked_elements
@@ -164,7 +164,7 @@ def _resize_axes(node: ImportNode, x: SSAValue, axes: dict[int, AxisResize], sam
 
 
 def _nearest(node: ImportNode, x: SSAValue, axes: dict[int, AxisResize], sampling: Sampling) -> SSAValue:
-    """Axes that repeat each element k times together; others by gathering slices, or a selection matrix for floats."""
+    """Axes that repeat each element k times together; others by gathering slices, very many of floats by a matrix."""
     build = node.build
     repeats = [1] * len(shape_of(x))
     others: dict[int, Array] = {}
@@ -177,9 +177,8 @@ def _nearest(node: ImportNode, x: SSAValue, axes: dict[int, AxisResize], samplin
             others[axis] = positions
     x = repeat_axes(build, x, repeats, inner=True)
     for axis, positions in others.items():
-        steps = np.diff(positions)
-        regular = not steps.size or (steps == steps[0]).all()
-        if sampling.coordinates == "tf_crop_and_resize" or (is_float(element_of(x)) and not regular):
+        crops = sampling.coordinates == "tf_crop_and_resize"
+        if crops or (is_float(element_of(x)) and pieces_of(positions) > MAX_PIECES):
             x = _apply_matrix(node, x, axis, interpolation_matrix(axes[axis], sampling))
         else:
             x = take(build, x, axis, [int(position) for position in positions])

@@ -65,7 +65,7 @@ def never_negative_zero(value: SSAValue, arrays: Arrays, depth: int = DEPTH) -> 
     op = value.owner
     if isinstance(op, ContractionOp) or (isinstance(op, ReduceOp | WindowReduceOp) and op.fn.data == "sum"):
         return True
-    if depth and isinstance(op, _MOVEMENT) and isinstance(op, GraphOp):
+    if depth and isinstance(op, _MOVEMENT):
         return never_negative_zero(op.operands[0], arrays, depth - 1)
     if depth and isinstance(op, AddOp):  # the sum is -0 only if both are
         return any(never_negative_zero(operand, arrays, depth - 1) for operand in op.operands)
