@@ -220,6 +220,10 @@ class GraphBuilder:
             return self.constant(np.broadcast_to(neutral, kept), f"{self.node}.neutral")
         return self.emit(graph.ReduceOp(x, fn, tuple(sorted(axes)), element)) if axes else x
 
+    def neutral(self, fn: str, element: Attribute) -> Array:
+        """The rank-0 array that changes nothing in a reduction by `fn`."""
+        return np.asarray(_neutral(fn, numpy_dtype(element)))
+
     def mean(self, x: SSAValue, axes: Sequence[int]) -> SSAValue:
         """Mean over `axes` (kept with size 1), in the type of x; integers truncate."""
         return self.cast(self.wide_mean(x, axes), element_of(x))

@@ -18,7 +18,7 @@ from npucc.frontend.registry import onnx_op
 from npucc.types import BOOL, element_of, element_type, is_float, numpy_dtype, shape_of
 
 I64 = element_type("i64")
-_PRODUCT_TYPES = tuple(element_type(name) for name in ("f32", "f16", "bf16"))
+PRODUCT_TYPES = tuple(element_type(name) for name in ("f32", "f16", "bf16"))
 MAX_TOP = 128
 MAX_ONE_HOT = 1 << 27
 """Most elements of a one-hot matrix or mask."""
@@ -30,7 +30,8 @@ def _positions(node: ImportNode, count: int, axis: int, rank: int) -> SSAValue:
     return node.build.constant(np.arange(count, dtype=np.int64).reshape(shape), f"{node.label}.positions")
 
 
-def _check_mask(count: int) -> None:
+def check_mask(count: int) -> None:
+    """Unsupported if a mask would have more than MAX_ONE_HOT elements."""
     if count > MAX_ONE_HOT:
         rule = f"a lookup with computed indices compares at most {MAX_ONE_HOT} pairs of index and position"
         raise Unsupported(rule, f"{count} pairs", "look the values up before the model")
@@ -89,7 +90,7 @@ def one_hot(node: ImportNode) -> SSAValue:
     indices, values = build.cast(node.input(0), I64), node.input(2)
     shape = shape_of(indices)
     axis = node.axis("axis", len(shape) + 1, -1)
-    _check_mask(math.prod(shape) * max(depth, 1))
+    check_mask(math.prod(shape) * max(depth, 1))
     spread = build.reshape(indices, (*shape[:axis], 1, *shape[axis:]))
     wrapped = _wrapped(node, spread, depth)
     hit = build.emit(graph.EqualOp(wrapped, _positions(node, depth, axis, len(shape) + 1)))
@@ -109,7 +110,7 @@ def _one_hot_rows(node: ImportNode, indices: SSAValue, size: int) -> SSAValue:
     """bool [count of indices, size]."""
     build = node.build
     count = math.prod(shape_of(indices))
-    _check_mask(count * size)
+    check_mask(count * size)
     column = build.reshape(build.cast(indices, I64), (count, 1))
     return build.emit(graph.EqualOp(_wrapped(node, column, size), _positions(node, size, 1, 2)))
 
@@ -122,11 +123,11 @@ def lookup(node: ImportNode, x: SSAValue, indices: SSAValue, axis: int) -> SSAVa
     before, size, after = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
     rows = _one_hot_rows(node, indices, size)
     table = build.reshape(x, (before, size, after))
-    if element in _PRODUCT_TYPES:
+    if element in PRODUCT_TYPES:
         found = build.matmul(build.cast(rows, element), table)
     else:
         count = shape_of(rows)[0]
-        _check_mask(before * count * size * after)
+        check_mask(before * count * size * after)
         found = masked_sum(
             node, build.reshape(rows, (count, size, 1)), build.reshape(table, (before, 1, size, after)), 2
         )
@@ -151,7 +152,7 @@ def gather_elements(node: ImportNode) -> SSAValue:
     axis = node.axis("axis", len(shape), 0)
     if len(wanted) != len(shape) or any(w > s for i, (w, s) in enumerate(zip(wanted, shape)) if i != axis):
         raise Malformed("indices lie within the other axes", f"{list(wanted)} for {list(shape)}")
-    _check_mask(math.prod(wanted) * shape[axis])
+    check_mask(math.prod(wanted) * shape[axis])
     kept = [shape[axis] if i == axis else size for i, size in enumerate(wanted)]
     x = build.slice(x, [0] * len(shape), [1] * len(shape), kept)
     order = [i for i in range(len(shape)) if i != axis]
@@ -178,10 +179,10 @@ def cumulative_sum(node: ImportNode) -> SSAValue:
     if node.integer("reverse"):
         triangle = triangle.T
     lines = (math.prod(shape[:axis]), size, math.prod(shape[axis + 1 :]))
-    if element_of(x) in _PRODUCT_TYPES:
+    if element_of(x) in PRODUCT_TYPES:
         matrix = build.constant(triangle.astype(numpy_dtype(element_of(x))), f"{node.label}.triangle")
         return build.reshape(build.matmul(matrix, build.reshape(x, lines)), shape)
-    _check_mask(math.prod(lines) * size)
+    check_mask(math.prod(lines) * size)
     mask = build.constant(triangle.astype(bool)[:, :, None], f"{node.label}.triangle")
     spread = build.reshape(x, (lines[0], 1, *lines[1:]))
     return build.reshape(masked_sum(node, mask, spread, 2), shape)

@@ -201,9 +201,7 @@ def _convolution(node: ImportNode, weights: int, x_zero: int, w_zero: int) -> tu
     axes = windows(node, shape[2:], list(kernel[2:]))
     if rank == 1:
         w = build.reshape(w, (*kernel[:2], 1, kernel[2]))
-    if not _is_zero(node, w_zero):
-        rule = "the weights of an integer convolution have zero point 0"
-        raise Unsupported(rule, "a zero point", "quantize the weights symmetrically")
+    w = _without_zero_point(node, w, weights, w_zero)
     filters = build.transpose(w, (2, 3, 1, 0))
     image = to_channels_last(build, x)
     strides, dilations, pads = geometry(axes)
@@ -216,6 +214,20 @@ def _convolution(node: ImportNode, weights: int, x_zero: int, w_zero: int) -> tu
     flat = build.reshape(filters, (height * width * inputs, outputs))
     sums = build.reshape(_sum(node, flat, 0), (outputs,))
     return build.sub(y, build.mul(sums, build.cast(zero, I32))), rank
+
+
+def _without_zero_point(node: ImportNode, w: SSAValue, weights: int, zero: int) -> SSAValue:
+    """Weights with zero point 0: known ones are shifted, if 8 bits still hold them."""
+    if _is_zero(node, zero):
+        return w
+    point, values = node.constant(zero, "w_zero_point"), node.constant(weights, "w")
+    per_output = point.astype(np.int32).reshape(-1, *[1] * (values.ndim - 1))
+    shifted = values.astype(np.int32) - per_output
+    for dtype in (np.int8, np.uint8):
+        if np.iinfo(dtype).min <= shifted.min() and shifted.max() <= np.iinfo(dtype).max:
+            return node.build.constant(shifted.astype(dtype).reshape(shape_of(w)), f"{node.label}.weights")
+    rule = "weights minus their zero point fit into 8 bits"
+    raise Unsupported(rule, f"{shifted.min()} to {shifted.max()}", "quantize the weights symmetrically")
 
 
 def _padded(node: ImportNode, image: SSAValue, value: SSAValue, axes: list[Window]) -> SSAValue:
