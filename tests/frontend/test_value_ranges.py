@@ -181,3 +181,26 @@ def test_sums_of_zeros_keep_their_sign(run):
         helper.make_graph([node], "zeros", values[:1], values[1:], [zero]), opset_imports=[helper.make_opsetid("", 17)]
     )
     assert not np.signbit(run(model, {"x": np.array([-0.0, 0.0], F32)})[0]).any()
+
+
+@pytest.mark.parametrize(
+    ("op", "function", "values"),
+    [
+        ("Asinh", np.arcsinh, [-1e30, -20, -1e-4, -1e-7, 0, 1e-6, 3, 1e25, np.inf]),
+        ("Acosh", np.arccosh, [1, 1 + 2**-20, 1.5, 20, 1e30, np.inf, 0.5]),
+        ("Atanh", np.arctanh, [-1, -0.5, -1e-6, 0, 1e-7, 0.9, 1, 2]),
+    ],
+)
+@pytest.mark.parametrize("dtype", [F32, np.float64])
+def test_inverse_hyperbolic_functions(op, function, values, dtype, one_node, run):
+    x = np.array(values, dtype)
+    with np.errstate(all="ignore"):
+        expected = function(x.astype(np.float64))
+    np.testing.assert_allclose(run(one_node(op, [x]), {"x0": x})[0], expected, rtol=1e-6 if dtype is F32 else 1e-13)
+
+
+def test_backward_slices_of_constants_clamp_their_start(one_node, run):
+    x = np.arange(3, dtype=F32)
+    bounds = [np.array([value], np.int64) for value in (-9, -9, 0, -1)]
+    model = one_node("Slice", [x, *bounds], constants=[0, 1, 2, 3, 4])
+    np.testing.assert_array_equal(run(model, {})[0], [0.0])

@@ -23,6 +23,7 @@ from npucc.dialects.graph_ops.elementary import (
     Expm1Op,
     ExpOp,
     FloorOp,
+    Log1pOp,
     LogOp,
     RoundOp,
     SinOp,
@@ -67,7 +68,7 @@ from npucc.dialects.graph_ops.window import LogSoftmaxOp, ReduceOp, SoftmaxOp, W
 
 ELEMENTWISE_OPS: tuple[type[ElementwiseOp], ...] = (
     AddOp, SubOp, MulOp, DivOp, RemOp, ModOp, PowOp, MinOp, MaxOp, NegOp, AbsOp, SignOp, CastOp,
-    ExpOp, Expm1Op, LogOp, SqrtOp, FloorOp, CeilOp, RoundOp, TanhOp, ErfOp, SinOp, CosOp,
+    ExpOp, Expm1Op, LogOp, Log1pOp, SqrtOp, FloorOp, CeilOp, RoundOp, TanhOp, ErfOp, SinOp, CosOp,
     ReciprocalOp, SigmoidOp, SoftplusOp, ReluOp, LeakyReluOp, EluOp, HardSigmoidOp, ClipOp,
     EqualOp, LessOp, LessOrEqualOp, GreaterOp, GreaterOrEqualOp, AndOp, OrOp, XorOp, NotOp, WhereOp,
 )  # fmt: skip
@@ -117,6 +118,7 @@ __all__ = [
     "LeakyReluOp",
     "LessOp",
     "LessOrEqualOp",
+    "Log1pOp",
     "LogOp",
     "LogSoftmaxOp",
     "MatmulOp",

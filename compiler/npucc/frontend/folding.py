@@ -29,6 +29,8 @@ def fold(node: ImportNode) -> list[Array] | None:
         return None
     if any(attribute.HasField("g") or attribute.graphs for attribute in node.proto.attribute):
         return None
+    if node.op_type == "Slice" and len(arrays) > 4 and arrays[4] is not None and arrays[4].min(initial=0) < 0:
+        return None  # onnx.reference slices as Python does; ONNX clamps the start of a backward slice
     bytes_read = sum(array.nbytes for array in arrays if array is not None)
     if node.schema is None or bytes_read > MAX_INPUT_BYTES or not _result_is_small(node, arrays):
         return None

@@ -57,6 +57,20 @@ class LogOp(UnaryOp):
 
 
 @irdl_op_definition
+class Log1pOp(UnaryOp):
+    """Natural logarithm of 1 + x, precise near 0."""
+
+    name = "graph.log1p"
+    ACCEPTS: ClassVar[Kinds] = "float"
+
+    def numpy(self, x: Array) -> Array:
+        return np.log1p(x)
+
+    def scalar(self, s: ScalarBuilder, x: SSAValue) -> SSAValue:
+        return s.log1p(x)
+
+
+@irdl_op_definition
 class SqrtOp(UnaryOp):
     """Square root."""
 

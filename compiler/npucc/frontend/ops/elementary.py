@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -142,27 +143,47 @@ def hyperbolic_cosine(node: ImportNode) -> SSAValue:
 
 @onnx_op("Asinh")
 def inverse_hyperbolic_sine(node: ImportNode) -> SSAValue:
-    """sign(x) log(|x| + sqrt(x^2 + 1)); by |x|, because the sum cancels for negative x."""
+    """sign(x) log(1 + |x| + x^2 / (1 + sqrt(x^2 + 1))), which cancels nowhere; log |x| + log 2 where x^2 overflows."""
     x, build = node.input(0), node.build
-    magnitude = build.emit(graph.AbsOp(x))
-    root = build.sqrt(build.shifted(build.mul(x, x), 1.0))
-    return build.mul(build.emit(graph.SignOp(x)), build.emit(graph.LogOp(build.add(magnitude, root))))
+    magnitude = build.emit(graph.AbsOp(build.widened(x)))
+    square = build.mul(magnitude, magnitude)
+    root = build.sqrt(build.shifted(square, 1.0))
+    small = build.emit(graph.Log1pOp(build.add(magnitude, build.div(square, build.shifted(root, 1.0)))))
+    result = _unless_large(node, magnitude, small)
+    negative = build.emit(graph.LessOp(x, build.scalar(0.0, x)))
+    signed = build.emit(graph.WhereOp(negative, build.emit(graph.NegOp(result)), result))
+    return build.cast(signed, element_of(x))
 
 
 @onnx_op("Acosh")
 def inverse_hyperbolic_cosine(node: ImportNode) -> SSAValue:
-    """log(x + sqrt(x^2 - 1))."""
+    """log(1 + t + sqrt(t) sqrt(t + 2)) with t = x - 1, which keeps its digits near 1; log x + log 2 for large x."""
     x, build = node.input(0), node.build
-    root = build.sqrt(build.shifted(build.mul(x, x), -1.0))
-    return build.emit(graph.LogOp(build.add(x, root)))
+    wide = build.widened(x)
+    above = build.shifted(wide, -1.0)
+    root = build.mul(build.sqrt(above), build.sqrt(build.shifted(above, 2.0)))
+    small = build.emit(graph.Log1pOp(build.add(above, root)))
+    return build.cast(_unless_large(node, wide, small), element_of(x))
+
+
+def _unless_large(node: ImportNode, x: SSAValue, small: SSAValue) -> SSAValue:
+    """`small`, or log x + log 2 where x is so large that asinh and acosh are that in the type of x."""
+    build = node.build
+    limit = build.scalar(2.0**60 if element_of(x) == element_type("f64") else 2.0**30, x)
+    large = build.shifted(build.emit(graph.LogOp(x)), math.log(2.0))
+    return build.emit(graph.WhereOp(build.emit(graph.GreaterOp(x, limit)), large, small))
 
 
 @onnx_op("Atanh")
 def inverse_hyperbolic_tangent(node: ImportNode) -> SSAValue:
-    """log((1 + x) / (1 - x)) / 2."""
+    """log(1 + 2 x / (1 - x)) / 2 for |x|, with the sign of x: cancels nowhere."""
     x, build = node.input(0), node.build
-    ratio = build.div(build.shifted(x, 1.0), build.sub(build.scalar(1.0, x), x))
-    return build.scaled(build.emit(graph.LogOp(ratio)), 0.5)
+    magnitude = build.emit(graph.AbsOp(build.widened(x)))
+    ratio = build.div(build.scaled(magnitude, 2.0), build.sub(build.scalar(1.0, magnitude), magnitude))
+    result = build.scaled(build.emit(graph.Log1pOp(ratio)), 0.5)
+    negative = build.emit(graph.LessOp(x, build.scalar(0.0, x)))
+    signed = build.emit(graph.WhereOp(negative, build.emit(graph.NegOp(result)), result))
+    return build.cast(signed, element_of(x))
 
 
 @onnx_op("IsNaN")
