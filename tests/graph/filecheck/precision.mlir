@@ -1,7 +1,7 @@
 // PASSES: graph-precision{dtype="f16"},graph-fold
 // A convolution multiplies f16, its epilogue is f32 with one rounding; the signature stays f32.
 // CHECK: func.func @main({{.*}}: tensor<1x4x4x3xf32>) -> tensor<1x4x4x5xf32>
-// CHECK: [[X:%.*]] = graph.cast(%{{.*}}) : (tensor<1x4x4x3xf32>) -> tensor<1x4x4x3xf16>
+// CHECK: [[X:%.*]] = graph.cast(%{{.*}}) {unrounded} : (tensor<1x4x4x3xf32>) -> tensor<1x4x4x3xf16>
 // CHECK: graph.conv([[X]], %{{.*}}) {{.*}} : (tensor<1x4x4x3xf16>, tensor<1x1x3x5xf16>) -> tensor<1x4x4x5xf32>
 // CHECK-NEXT: graph.constant @b : tensor<5xf32>
 // CHECK-NEXT: graph.add

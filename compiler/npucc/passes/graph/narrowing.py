@@ -12,8 +12,10 @@ from xdsl.ir import Attribute, SSAValue
 
 from npucc.constants import ConstantStore
 from npucc.dialects.graph import (
+    AbsOp,
     AddOp,
     CastOp,
+    ClipOp,
     ConcatOp,
     ConstantOp,
     ContractionOp,
@@ -22,18 +24,23 @@ from npucc.dialects.graph import (
     GraphOp,
     LogSoftmaxOp,
     MulOp,
+    NegOp,
     PowOp,
     ReduceOp,
     SoftmaxOp,
+    SubOp,
     WhereOp,
     WindowReduceOp,
     nodes_of,
 )
-from npucc.passes.graph.rebuilding import F32, Rebuilder
+from npucc.passes.graph.rebuilding import F32, Rebuilder, saturated
 from npucc.passes.graph.rewriting import constant_array, symbol_of
+from npucc.passes.graph.sensitivity import Sensitivity, comes_from_wide_integer
 from npucc.types import Array, element_of, numpy_dtype
 
 OUT_OF_RANGE = error_code("NPU-E0603", ExitCode.DOES_NOT_FIT, "Weights exceed the range of the 16-bit type")
+_KEEPS_RANGE = (AddOp, SubOp, MulOp, NegOp, AbsOp, WhereOp)
+"""Ops whose result is beyond the range where an operand is."""
 SENTINEL = 1e30
 """Magnitude from which an added constant is a mask."""
 
@@ -41,8 +48,11 @@ SENTINEL = 1e30
 class Narrowing:
     """One function from f32 to `narrow` (f16 or bf16). Values of other types are not touched.
 
-    A value is *unsafe* if 16 bits may overflow (squares, powers, exponentials and what sums of them give) and
-    *small* if it comes from sums alone. Both stay f32 until a contraction or a value of full size takes them up.
+    A value is *unsafe* if 16 bits may overflow (squares, powers, exponentials, what sums of them give, what is
+    scaled beyond the range) or a jump depends on it (`Sensitivity.exact`). It is *fine* if it comes from sums,
+    maxima, integers and constants too small for 16 bits alone. Both stay f32 until a contraction or a value of full
+    size takes them up. Whether products, quotients and sums of products stay in range depends on the data: the
+    simulator counts the elements that do not.
     """
 
     def __init__(self, function: func.FuncOp, constants: ConstantStore, narrow: Attribute) -> None:
@@ -50,9 +60,14 @@ class Narrowing:
         self.constants = constants
         self.narrow = narrow
         self.build = Rebuilder(function, constants)
-        self.keep_wide: set[SSAValue] = set()
+        sensitivity = Sensitivity(function)
+        self.masked = sensitivity.masked
+        self.keep_wide: set[SSAValue] = set(sensitivity.exact)
         """Original values that stay f32."""
-        self.small: set[SSAValue] = set()
+        self.fine: set[SSAValue] = set()
+        self.beyond: set[SSAValue] = set()
+        """Values with a finite constant beyond the range as a term or factor."""
+        self.powers: set[SSAValue] = set()
         self.root: dict[SSAValue, int] = {}
         """Position of the op from which a chain of element-wise ops starts."""
         self.position = 0
@@ -108,14 +123,16 @@ class Narrowing:
         raise NpuError(OUT_OF_RANGE, f"a weight exceeds {limit:g}", where=where, found=found, remedy=remedy)
 
     def _reduction(self, op: ReduceOp | WindowReduceOp) -> None:
-        """max and min are exact in the operand's type; sums and products accumulate and stay in f32."""
+        """Sums and products accumulate and stay in f32; so do maxima and minima of whole axes, which are statistics
+        too, though they are exact in the operand's type."""
         operand = self.build.new(op.x)
         exact = op.fn.data in ("max", "min")
         self.build.rebuild(op, [operand], element_of(operand) if exact else F32)
         if op.x in self.keep_wide:
             self.keep_wide.add(op.result)
-        if isinstance(op, ReduceOp) and not exact:
-            self.small.add(op.result)
+        if isinstance(op, ReduceOp):
+            self.fine.add(op.result)
+            self.build.values[op.result] = self.build.convert(self.build.new(op.result), F32)
         self._round(op)
 
     def _cast(self, op: CastOp) -> None:
@@ -123,18 +140,21 @@ class Narrowing:
         if element_of(operand) == element:
             self.build.values[op.result] = operand
             return
+        if comes_from_wide_integer(op) or op.operand in self.fine:
+            self.fine.add(op.result)
         self.build.rebuild(op, [operand], element)
         self._round(op)
 
     def _elementwise(self, op: ElementwiseOp) -> None:
-        """f32 if an operand that is no constant is f32 now, or the result may be too large for 16 bits."""
+        """f32 if an operand that is no constant is f32 now, or the result must not have 16 bits."""
         floats = [operand for operand in op.operands if element_of(operand) == F32]
         varying = [operand for operand in dict.fromkeys(floats) if not isinstance(operand.owner, ConstantOp)]
         self._round_all_but_one(varying)
-        unsafe = _grows(op)
         tamed = {operand: self._tame(op, self.build.new(operand)) for operand in floats}
+        fixed = [tamed[operand] for operand in floats if operand not in varying]
+        unsafe = self._unsafe(op, varying, fixed)
         wide = any(element_of(tamed[operand]) == F32 for operand in varying)
-        wide |= any(not self._fits(tamed[operand]) for operand in floats if operand not in varying)
+        wide |= not all(self._fits(constant) and not self._labels(constant) for constant in fixed)
         operands = [
             self._typed(tamed[operand], wide, unsafe) if operand in tamed else self.build.new(operand)
             for operand in op.operands
@@ -144,11 +164,48 @@ class Narrowing:
         self.build.rebuild(op, operands, element if result == F32 else result)
         starts = [self.root.get(operand, self.position) for operand in varying]
         self.root[op.result] = min(starts, default=self.position)
-        if unsafe:
-            self.keep_wide.add(op.result)
-        if varying and all(operand in self.small for operand in varying):
-            self.small.add(op.result)
         self._round(op)
+
+    def _unsafe(self, op: ElementwiseOp, varying: Sequence[SSAValue], fixed: Sequence[SSAValue]) -> bool:
+        """Whether the result must be f32; notes why."""
+        if isinstance(op, _KEEPS_RANGE) and any(v in self.beyond for v in varying):
+            self.beyond.add(op.result)
+        if isinstance(op, AddOp | SubOp | MulOp | WhereOp) and not all(self._fits(constant) for constant in fixed):
+            self.beyond.add(op.result)
+        if self._grows(op):
+            self.powers.add(op.result)
+        if op.result in self.beyond or op.result in self.powers:
+            self.keep_wide.add(op.result)
+        labels = any(self._labels(constant) for constant in fixed)
+        only_fine = bool(varying or labels) and all(operand in self.fine for operand in varying)
+        if only_fine or self._vanishes(op, fixed):
+            self.fine.add(op.result)
+        return op.result in self.keep_wide or op.result in self.fine
+
+    def _grows(self, op: ElementwiseOp) -> bool:
+        """Whether the result can exceed 65504 for operands of ordinary size: powers, and what is multiplied by them."""
+        if not isinstance(op, MulOp):
+            return isinstance(op, ExpOp | PowOp)
+        a, b = op.operands
+        constant = any(isinstance(operand.owner, ConstantOp) or operand in self.fine for operand in (a, b))
+        return a is b or (not constant and (a in self.powers or b in self.powers))
+
+    def _vanishes(self, op: ElementwiseOp, fixed: Sequence[SSAValue]) -> bool:
+        """Whether a constant of `op` (an epsilon, a scale) is not 0 but too small for 16 bits to hold exactly."""
+        least = float(ml_dtypes.finfo(numpy_dtype(self.narrow)).smallest_normal)
+        bounds = op.bounds if isinstance(op, ClipOp) else ()
+        arrays = [constant_array(constant, self.constants) for constant in fixed]
+        sizes = [greatest_finite(array) for array in arrays if array is not None]
+        return any(0 < size < least for size in (*sizes, *(abs(bound) for bound in bounds if bound is not None)))
+
+    def _labels(self, constant: SSAValue) -> bool:
+        """Whether a constant holds integers of which 16 bits make others."""
+        array = constant_array(constant, self.constants)
+        if array is None or not array.size or not np.isfinite(array).all() or greatest_finite(array) >= SENTINEL:
+            return False
+        return bool(
+            (array == np.rint(array)).all() and (array != saturated(array, self.narrow).astype(array.dtype)).any()
+        )
 
     def _typed(self, value: SSAValue, wide: bool, unsafe: bool) -> SSAValue:
         """An operand in the type it is needed in. Next to an f32 operand nothing needs a cast: widths may mix."""
@@ -160,18 +217,21 @@ class Narrowing:
         return array is None or greatest_finite(array) <= range_of(self.narrow)
 
     def _tame(self, op: ElementwiseOp, value: SSAValue) -> SSAValue:
-        """Masks: a constant selected or added to mean 'minus infinity' gets a finite 16-bit value.
+        """Masks on the way to a softmax or an exponential: a constant that means 'minus infinity' gets a finite
+        16-bit value.
 
-        Selected values beyond the range become its end. Added ones of 1e30 or more, to which no 16-bit number
+        Selected values beyond the range become its end. Terms and factors of 1e30 or more, to which no 16-bit number
         makes a difference, become half of it, so that the sum is finite: softmax of a row that is masked out
         altogether must not be NaN.
         """
         array = constant_array(value, self.constants)
-        if array is None or not isinstance(op, AddOp | WhereOp) or self._fits(value):
+        if array is None or op.result not in self.masked or self._fits(value):
+            return value
+        if not isinstance(op, AddOp | MulOp | WhereOp):
             return value
         end = range_of(self.narrow)
         tamed = np.clip(array, -end, end)
-        if isinstance(op, AddOp):
+        if not isinstance(op, WhereOp):
             tamed = np.where(np.abs(array) >= SENTINEL, np.sign(array) * array.dtype.type(end / 2), array)
         tamed = np.where(np.isinf(array), array, tamed).astype(array.dtype)
         return self.build.constant(tamed, f"{symbol_of(value)}.finite")
@@ -184,7 +244,7 @@ class Narrowing:
         pending = [
             value
             for value in varying
-            if element_of(self.build.new(value)) == F32 and value not in self.keep_wide and value not in self.small
+            if element_of(self.build.new(value)) == F32 and value not in self.keep_wide and value not in self.fine
         ]
         pending.sort(key=lambda value: self.root.get(value, 0))
         for value in pending[1:]:
@@ -196,11 +256,14 @@ class Narrowing:
         element = element_of(operands[0])
         if isinstance(op, ConcatOp):
             varying = [v for v in operands if not isinstance(v.owner, ConstantOp)]
-            wide = all(element_of(v) == F32 for v in varying)
+            kept = any(v in self.keep_wide or v in self.fine for v in op.operands) or op.result in self.keep_wide
+            wide = kept or all(element_of(v) == F32 for v in varying)
+            if kept:
+                self.keep_wide.add(op.result)
             element = F32 if wide else self.narrow
             operands = [self.build.convert(operand, element) for operand in operands]
         self.build.rebuild(op, operands, element)
-        for kept in (self.keep_wide, self.small):
+        for kept in (self.keep_wide, self.fine, self.beyond):
             if all(operand in kept for operand in op.operands):
                 kept.add(op.result)
         self._round(op)
@@ -208,7 +271,7 @@ class Narrowing:
     def _round(self, op: GraphOp) -> None:
         """Round the result of `op` here, unless only one element-wise op or the caller wants it, or it must stay."""
         new = self.build.new(op.result)
-        if element_of(new) != F32 or op.result in self.keep_wide or op.result in self.small:
+        if element_of(new) != F32 or op.result in self.keep_wide or op.result in self.fine:
             return
         users = [use.operation for use in op.result.uses]
         epilogue = len(users) == 1 and isinstance(users[0], ElementwiseOp | func.ReturnOp)
@@ -230,9 +293,3 @@ def greatest_finite(array: Array) -> float:
 def range_of(element: Attribute) -> float:
     """Greatest finite value of f16 or bf16."""
     return float(ml_dtypes.finfo(numpy_dtype(element)).max)
-
-
-def _grows(op: ElementwiseOp) -> bool:
-    """Whether the result can exceed 65504 for operands of ordinary size."""
-    operands: Sequence[SSAValue] = op.operands
-    return isinstance(op, ExpOp | PowOp) or (isinstance(op, MulOp) and operands[0] is operands[1])

@@ -8,10 +8,12 @@ from typing import TypeVar
 import ml_dtypes
 import numpy as np
 from xdsl.dialects import func
+from xdsl.dialects.builtin import UnitAttr
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from npucc.constants import ConstantStore
 from npucc.dialects.graph import CastOp, ConstantOp, GraphOp, nodes_of, with_nodes
+from npucc.dialects.graph_ops.elementwise import UNROUNDED
 from npucc.passes.graph.rewriting import constant_array, symbol_of
 from npucc.types import (
     Array,
@@ -68,8 +70,10 @@ class Rebuilder:
         array = constant_array(value, self.constants)
         if array is not None:
             return self.constant(saturated(array, element), f"{symbol_of(value)}.{element_name(element)}")
-        owner = value.owner
-        return self.insert(CastOp(value, element), nodes_of(owner) if isinstance(owner, Operation) else ())
+        owner, made = value.owner, CastOp(value, element)
+        # It says how to store: a kernel that goes on with the value need not round it.
+        made.attributes[UNROUNDED] = UnitAttr()
+        return self.insert(made, nodes_of(owner) if isinstance(owner, Operation) else ())
 
     def constant(self, array: Array, symbol: str) -> SSAValue:
         """A new constant; `symbol` is made unique."""
