@@ -68,7 +68,7 @@ def _padding(run: RunResult, target: Target) -> str:
     share = _share(run, "padding")
     if share < NOTICEABLE:
         return ""
-    array = f"{target.matrix.rows} x {target.matrix.cols}"
+    array = target.array_text
     engine = run.critical_engine
     return f"{share:.0%} of the cycles of {engine} are padding: sizes do not fill the {array} array or the lanes"
 

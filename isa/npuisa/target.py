@@ -213,6 +213,13 @@ class Target(_Strict):
         return self.matrix.arrays * self.matrix.rows * self.matrix.cols
 
     @property
+    def array_text(self) -> str:
+        """Size of the matrix engine, for tables: `32 x 32`, or `4 x 128 x 128` for four arrays."""
+        matrix = self.matrix
+        several = f"{matrix.arrays} x " if matrix.arrays > 1 else ""
+        return f"{several}{matrix.rows} x {matrix.cols}"
+
+    @property
     def accumulator_banks(self) -> int:
         """Banks of the accumulator memory."""
         return self.accumulator.banks or max(self.matrix.arrays * self.matrix.cols, self.output.lanes)

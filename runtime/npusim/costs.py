@@ -89,7 +89,7 @@ from npusim.costs_vector import (
     window_parts,
 )
 from npusim.matrix_feeds import MatrixFeeds, conv_feeds, gemm_feeds
-from npusim.register_steps import register_grain
+from npusim.register_steps import register_values
 from npusim.windows import real_share
 
 __all__ = [
@@ -176,14 +176,14 @@ def _sync(instruction: QSync, program: Program, target: Target) -> Cost:
 @_costs(DmaCopy)
 def _copy(instruction: DmaCopy, program: Program, target: Target) -> Cost:
     dst, src = program.descriptors[instruction.dst.desc], program.descriptors[instruction.src.desc]
-    grains = register_grain(program, instruction.dst.reg), register_grain(program, instruction.src.reg)
-    return copy_cost(target, dst, src, *grains)
+    moved = (register_values(program, instruction, operand.reg) for operand in (instruction.dst, instruction.src))
+    return copy_cost(target, dst, src, *moved)
 
 
 @_costs(DmaFill)
 def _fill(instruction: DmaFill, program: Program, target: Target) -> Cost:
-    grain = register_grain(program, instruction.dst.reg)
-    return fill_cost(target, program.descriptors[instruction.dst.desc], grain)
+    moved = register_values(program, instruction, instruction.dst.reg)
+    return fill_cost(target, program.descriptors[instruction.dst.desc], moved)
 
 
 # --- matrix engine ----------------------------------------------------------------------------------------

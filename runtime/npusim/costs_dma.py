@@ -21,6 +21,10 @@ from npuisa.target import Target
 
 from npusim.cost import Cost, Count, Traffic, ceil_div
 from npusim.footprint import grid_in_order
+from npusim.register_steps import Values
+
+FIXED: Values = (0, 0)
+"""No register moves the operand."""
 
 
 def channel_bytes_per_cycle(target: Target, *, write: bool = False) -> float:
@@ -108,18 +112,20 @@ def port_lines(target: Target) -> int:
     return max(ceil(channel_bytes_per_cycle(target) / target.sram.bank_bytes), 1)
 
 
-def copy_cost(target: Target, dst: Descriptor, src: Descriptor, dst_grain: int = 0, src_grain: int = 0) -> Cost:
+def copy_cost(
+    target: Target, dst: Descriptor, src: Descriptor, dst_moved: Values = FIXED, src_moved: Values = FIXED
+) -> Cost:
     """Cost of `dma.copy`: the better of walking along the source's and the destination's bytes.
 
-    The grains say by multiples of how many bytes registers move the operands (0: not at all).
+    `dst_moved` and `src_moved`: what registers add to the operands' addresses.
     """
-    walks = (_walk_cost(target, (dst, dst_grain), (src, src_grain), order) for order in _orders(dst, src))
+    walks = (_walk_cost(target, (dst, dst_moved), (src, src_moved), order) for order in _orders(dst, src))
     return min(walks, key=lambda cost: cost.total)
 
 
-def fill_cost(target: Target, dst: Descriptor, grain: int = 0) -> Cost:
+def fill_cost(target: Target, dst: Descriptor, moved: Values = FIXED) -> Cost:
     """Cost of `dma.fill`: the destination's side of a copy."""
-    return _walk_cost(target, (dst, grain), None, next(_orders(dst)))
+    return _walk_cost(target, (dst, moved), None, next(_orders(dst)))
 
 
 def _orders(*views: Descriptor) -> Iterator[tuple[int, ...]]:
@@ -129,8 +135,8 @@ def _orders(*views: Descriptor) -> Iterator[tuple[int, ...]]:
         yield tuple(sorted(axes, key=lambda axis: (abs(view.strides[axis]), view.dims[axis] != 1)))
 
 
-Placed = tuple[Descriptor, int]
-"""A view, and by multiples of how many bytes a register moves it."""
+Placed = tuple[Descriptor, Values]
+"""A view, and what a register adds to its address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +148,12 @@ class _Side:
 
 
 def _side(target: Target, placed: Placed, order: tuple[int, ...]) -> _Side:
-    view, grain = placed
+    view, (start, step) = placed
     grid, run, low = grid_in_order(view.dims, view.strides, view.dtype.bytes, order)
     runs = prod(count for count, _ in grid) if run else 0
     if view.space is Space.DRAM:
         burst = target.dram.burst_bytes
-        touched = bursts_touched(burst, (view.base + low) % burst, gcd(grain, burst), grid, run)
+        touched = bursts_touched(burst, (view.base + start + low) % burst, gcd(step, burst), grid, run)
         return _Side(burst_bytes=round(touched * burst))
     return _Side(lines=runs * ceil(run / target.sram.bank_bytes))
 

@@ -1,4 +1,9 @@
-"""By which steps a scalar register moves the operands of a program: what is known of addresses without running it."""
+"""Which values a scalar register can have where an instruction uses it: what is known of addresses without running.
+
+One pass in program order. A register is known as `start` plus multiples of `step`: `s.li` sets it, sums add up,
+the loops around an instruction move it by their steps, and at the end of a loop it is back at its start (or, with a
+modulus, anywhere on its circle).
+"""
 
 from __future__ import annotations
 
@@ -7,24 +12,27 @@ from collections.abc import Callable
 from math import gcd
 from weakref import ref
 
-from npuisa.instructions import AluFn, SAlu, SLi
-from npuisa.program import Program
+from npuisa.instructions import AluFn, DmaCopy, DmaFill, SAlu, SBr, SLi, SLoop
+from npuisa.program import LoopSpec, Program
 
-_KNOWN: dict[int, tuple[ref[Program], dict[int, int]]] = {}
-"""By identity (programs are not hashable), for the programs that are still alive."""
+Values = tuple[int, int]
+"""(start, step): start plus multiples of step; step 0: this value only."""
+_Registers = dict[int, Values]
+_ANY: Values = (0, 1)
+_ZERO: Values = (0, 0)
+
+_KNOWN: dict[int, tuple[ref[Program], dict[int, _Registers]]] = {}
+"""By identity (programs are not hashable), for the programs that are still alive; then by that of the instruction."""
 
 
-def register_grain(program: Program, register: int) -> int:
-    """A number of bytes that all values of `register` are multiples of; 0 if it is always 0 (or no register).
-
-    1 where the sequencer computes the register.
-    """
+def register_values(program: Program, instruction: DmaCopy | DmaFill, register: int) -> Values:
+    """Values of `register` where the DMA `instruction`, an element of `program.instructions`, is issued."""
     if not register:
-        return 0
+        return _ZERO
     entry = _KNOWN.get(id(program))
     if entry is None or entry[0]() is not program:
-        entry = _KNOWN[id(program)] = ref(program, _forget(id(program))), _grains(program)
-    return entry[1].get(register, 0)
+        entry = _KNOWN[id(program)] = ref(program, _forget(id(program))), _follow(program)
+    return entry[1].get(id(instruction), {}).get(register, _ANY)
 
 
 def _forget(key: int) -> Callable[[object], None]:
@@ -34,28 +42,83 @@ def _forget(key: int) -> Callable[[object], None]:
     return forget
 
 
-def _grains(program: Program) -> dict[int, int]:
-    grains: defaultdict[int, int] = defaultdict(int)
-    for loop in program.loops:
-        for move in loop.increments:
-            grains[move.reg] = gcd(grains[move.reg], move.step, move.modulus)
-    computed: list[SAlu] = []
-    for instruction in program.instructions:
+def _either(a: Values, b: Values) -> Values:
+    """Values that are in `a` or in `b`."""
+    return a[0], gcd(a[1], b[1], a[0] - b[0])
+
+
+def _follow(program: Program) -> dict[int, _Registers]:
+    """For each DMA instruction: the registers that its operands add."""
+    state: _Registers = {}
+    found: dict[int, _Registers] = {}
+    ends: defaultdict[int, list[tuple[LoopSpec, _Registers]]] = defaultdict(list)
+    heads = _branch_targets(program)
+    for index, instruction in enumerate(program.instructions):
+        for spec, entry in reversed(ends.pop(index, [])):
+            _leave(spec, entry, state)
+        for changed in heads.get(index, ()):
+            _widen(changed, state)
         if isinstance(instruction, SLi):
-            grains[instruction.rd] = gcd(grains[instruction.rd], instruction.value)
+            state[instruction.rd] = instruction.value, 0
         elif isinstance(instruction, SAlu):
-            computed.append(instruction)
-    for _ in range(len(computed) + 1):
-        before = dict(grains)
-        for instruction in computed:
-            grains[instruction.rd] = gcd(grains[instruction.rd], _computed(instruction, grains))
-        if before == grains:
-            return dict(grains)
-    return dict.fromkeys(grains, 1)
+            state[instruction.rd] = _computed(instruction, state)
+        elif isinstance(instruction, SLoop):
+            spec = program.loops[instruction.step]
+            ends[instruction.end].append((spec, dict(state)))
+            _enter(program, index, instruction, state)
+        elif isinstance(instruction, DmaCopy | DmaFill):
+            operands = (instruction.dst, instruction.src) if isinstance(instruction, DmaCopy) else (instruction.dst,)
+            before = {operand.reg: state.get(operand.reg, _ZERO) for operand in operands}
+            known = found.get(id(instruction))
+            found[id(instruction)] = before if known is None else {r: _either(known[r], v) for r, v in before.items()}
+    return found
 
 
-def _computed(instruction: SAlu, grains: dict[int, int]) -> int:
-    """What a sum or difference is a multiple of; 1 for other functions."""
+def _enter(program: Program, index: int, loop: SLoop, state: _Registers) -> None:
+    """Inside a loop: its own registers after any number of rounds, and what its body leaves changed."""
+    moves = list(program.loops[loop.step].increments)
+    for inside in program.instructions[index + 1 : loop.end]:
+        if isinstance(inside, SLoop):
+            moves += [move for move in program.loops[inside.step].increments if move.modulus]
+        elif isinstance(inside, SAlu | SLi):
+            _widen(inside, state)
+    for move in moves:
+        start, step = state.get(move.reg, _ZERO)
+        state[move.reg] = start, gcd(step, move.step, move.modulus)
+
+
+def _leave(spec: LoopSpec, entry: _Registers, state: _Registers) -> None:
+    """At the end of a loop: registers without a modulus are back at their values at its start."""
+    for move in spec.increments:
+        if not move.modulus:
+            state[move.reg] = entry.get(move.reg, _ZERO)
+
+
+def _branch_targets(program: Program) -> dict[int, list[SAlu | SLi]]:
+    """Target of each backward branch -> what assigns registers between it and the branch."""
+    found: defaultdict[int, list[SAlu | SLi]] = defaultdict(list)
+    for index, instruction in enumerate(program.instructions):
+        if isinstance(instruction, SBr) and instruction.to <= index:
+            body = program.instructions[instruction.to : index]
+            found[instruction.to] += [item for item in body if isinstance(item, SAlu | SLi)]
+    return found
+
+
+def _widen(assigned: SAlu | SLi, state: _Registers) -> None:
+    """A register that a branch brings back changed: by a constant per round, to a constant, or to anything."""
+    start, step = state.get(assigned.rd, _ZERO)
+    if isinstance(assigned, SLi):
+        state[assigned.rd] = _either((start, step), (assigned.value, 0))
+    elif assigned.fn in (AluFn.ADD, AluFn.SUB) and assigned.ra == assigned.rd and not assigned.rb:
+        state[assigned.rd] = start, gcd(step, assigned.value)
+    else:
+        state[assigned.rd] = _ANY
+
+
+def _computed(instruction: SAlu, state: _Registers) -> Values:
+    """A sum or difference; anything for other functions."""
     if instruction.fn not in (AluFn.ADD, AluFn.SUB):
-        return 1
-    return gcd(grains.get(instruction.ra, 0), grains.get(instruction.rb, 0), instruction.value)
+        return _ANY
+    sign = 1 if instruction.fn is AluFn.ADD else -1
+    (a, a_step), (b, b_step) = state.get(instruction.ra, _ZERO), state.get(instruction.rb, _ZERO)
+    return a + sign * (b + instruction.value), gcd(a_step, b_step)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from math import ceil, gcd, log2, prod
 
 import numpy as np
@@ -13,15 +12,21 @@ from hypothesis import strategies as st
 from npuisa.descriptor import Space, row_major
 from npuisa.errors import NpuError
 from npuisa.instructions import (
+    AluFn,
+    BranchFn,
     DmaCopy,
     DmaFill,
     Engine,
+    Instruction,
     MxConv,
     MxDwconv,
     MxGemm,
     NormFn,
     OutStore,
     ReduceFn,
+    SAlu,
+    SBr,
+    SLi,
     VDwconv,
     VMap,
     VNorm,
@@ -29,7 +34,7 @@ from npuisa.instructions import (
     VWindow,
 )
 from npuisa.kernel import Kernel, MicroOp, MicroType
-from npuisa.program import Increment, LoopSpec, Program
+from npuisa.program import Increment, Program
 from npuisa.target import Target
 from npusim.banks import access_cycles, feed, geometry_of
 from npusim.bounds import bounds
@@ -52,7 +57,7 @@ from npusim.costs import (
 )
 from npusim.costs_dma import bursts_touched
 from npusim.footprint import footprint, overlap
-from npusim.register_steps import register_grain
+from npusim.register_steps import register_values
 from npusim.timing import simulate_timing
 
 TARGET = edge()
@@ -266,18 +271,45 @@ def test_expected_bursts_of_a_schedule_are_the_mean_over_offsets():
         assert burst_bytes(TARGET, 10, run, grain) == pytest.approx(10 * 64 * mean)
 
 
-def test_registers_that_move_by_whole_bursts_keep_the_count_exact():
+def moving_copy(step: int, *before: Instruction, modulus: int = 0) -> tuple[Program, DmaCopy]:
+    """4 rows of 64 bytes, 192 apart, from byte 6 on plus register 3, which a loop of 4 rounds moves."""
     b = Builder()
     src, dst = b.view(Space.DRAM, (4, 32), 6, reg=3, strides=(96, 1)), b.view(Space.SRAM, (4, 32), 0)
-    with b.loop(4, Increment(3, 128)):
-        b.emit(DmaCopy(unit=Engine.DMA0, dst=dst, src=src))
+    copy = DmaCopy(unit=Engine.DMA0, dst=dst, src=src)
+    for instruction in before:
+        b.emit(instruction)
+    with b.loop(4, Increment(3, step, modulus)):
+        b.emit(copy)
+    return b.program(), copy
+
+
+def test_bursts_of_moving_operands_follow_from_the_loops_around_them():
+    aligned, copy = moving_copy(128)
+    assert register_values(aligned, copy, 3) == (0, 128) and register_values(aligned, copy, 0) == (0, 0)
+    assert instruction_cost(copy, aligned, TARGET).dram_read == 64 * 4 * 2
+    shifted, copy = moving_copy(128, SLi(rd=3, value=58))
+    assert register_values(shifted, copy, 3) == (58, 128)
+    assert instruction_cost(copy, shifted, TARGET).dram_read == 64 * 4
+    uneven, copy = moving_copy(6)
+    assert instruction_cost(copy, uneven, TARGET).dram_read == 64 * 4 * 2 - 8  # of 32 even offsets one is aligned
+    circular, copy = moving_copy(96, modulus=256)
+    assert register_values(circular, copy, 3) == (0, 32)
+
+
+def test_registers_of_other_loops_and_branches():
+    b = Builder()
+    src, dst = b.view(Space.DRAM, (8,), 0, reg=2), b.view(Space.SRAM, (8,), 0)
+    inside, behind, counted = (DmaCopy(unit=Engine.DMA0, dst=dst, src=src, posts=(n,)) for n in range(3))
+    with b.loop(4, Increment(2, 6)):
+        b.emit(inside)
+    b.emit(behind)
+    b.emit(SLi(rd=4, value=3))
+    start = b.emit(counted)
+    b.emit(SAlu(fn=AluFn.ADD, rd=2, ra=2, value=64))
+    b.emit(SAlu(fn=AluFn.SUB, rd=4, ra=4, value=1))
+    b.emit(SBr(fn=BranchFn.NE, ra=4, to=start))
     program = b.program()
-    assert register_grain(program, 3) == 128 and register_grain(program, 0) == 0
-    assert instruction_cost(b.code[1], program, TARGET).dram_read == 64 * 4 * 2
-    program.loops[0] = LoopSpec((Increment(3, 6),))
-    again = Program(**{field.name: getattr(program, field.name) for field in fields(program)})
-    assert register_grain(again, 3) == 6
-    assert instruction_cost(b.code[1], again, TARGET).dram_read == 64 * 4 * 2 - 8  # of 32 even offsets one is aligned
+    assert [register_values(program, copy, 2) for copy in (inside, behind, counted)] == [(0, 6), (0, 0), (0, 64)]
 
 
 def test_dma_channel_is_bound_by_bursts_in_flight():

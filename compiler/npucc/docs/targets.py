@@ -47,7 +47,7 @@ def _row(target: Target) -> tuple[str, ...]:
     return (
         target.name,
         f"{target.clock_ghz:g}",
-        f"{target.matrix.rows} x {target.matrix.cols}",
+        target.array_text,
         f"{target.macs_per_cycle('i8'):g}",
         f"{target.macs_per_cycle('f16'):g}",
         f"{target.sram.bytes:,}",
