@@ -56,7 +56,7 @@ class Matrix(_Strict):
     )
     arrays: int = Field(default=1, ge=1, description="equal arrays of rows x cols that work on one instruction")
     arrays_split: tuple[Literal["m", "n"], ...] = Field(
-        default=("m", "n"), min_length=1, description="dimensions that can be split over the arrays; the better is taken"
+        default=("m", "n"), min_length=1, description="dimensions that the arrays can split; the better is taken"
     )
     skew: Literal["systolic", "broadcast"] = Field(
         default="systolic",
@@ -110,9 +110,9 @@ class Vector(_Strict):
     depth: int = Field(ge=0, description="pipeline depth in cycles")
     interval: dict[str, float] = Field(description="initiation interval per cost class: alu, div, transcendental")
     dtypes: list[str] = Field(description="element types the engine computes or moves")
-    fused_ops: int = Field(default=1, ge=1, description="micro-operations of the alu's interval per pass, as in [output]")
+    fused_ops: int = Field(default=1, ge=1, description="micro-operations of the alu's interval per pass; see [output]")
     weight_registers: int = Field(
-        default=0, ge=0, description="window weights per lane that v.dwconv keeps; larger windows read theirs every step"
+        default=0, ge=0, description="window weights per lane that v.dwconv keeps; a larger window is read every step"
     )
 
     @field_validator("interval")
