@@ -33,7 +33,8 @@ class TensorResult(_Result):
     reference_mismatches: int | None = Field(
         default=None,
         description="elements that differ from onnxruntime only because onnxruntime itself is outside the tolerance of "
-        "the last nodes computed in f64, while the NPU is inside; not counted in `mismatches`",
+        "the last nodes computed in f64, while the NPU is inside; not counted in `mismatches`. For 16-bit types: "
+        "elements in which onnxruntime is that inexact; the figures are then against f64",
     )
 
 
@@ -90,6 +91,13 @@ class CycleResult(_Result):
     layers: list[LayerCycles] = Field(default_factory=list[LayerCycles])
 
 
+class OverflowResult(_Result):
+    """Elements that left the range of f16 where a group of fused ONNX nodes stored its result."""
+
+    node: str = Field(description="the nodes of the group")
+    elements: int = Field(description="finite in f32, infinite in f16")
+
+
 class RunResult(CycleResult):
     """`npucc run` and `npucc profile`."""
 
@@ -99,6 +107,9 @@ class RunResult(CycleResult):
     outputs: list[TensorResult]
     host_nodes: list[str] = Field(default_factory=list[str])
     notes: list[str] = Field(default_factory=list[str], description="what limits the meaning of the figures")
+    overflows: list[OverflowResult] = Field(
+        default_factory=list[OverflowResult], description="where values were too large for f16, in program order"
+    )
     compile_seconds: float
     simulate_seconds: float
 
