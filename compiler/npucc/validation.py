@@ -15,6 +15,7 @@ from npuisa.errors import USAGE, NpuError
 from npuisa.program import Program
 from npuisa.target import Target
 from npusim.functional import FunctionalSimulator
+from npusim.hazards import require_no_hazards
 
 from npucc.arbitration import precise_output
 from npucc.comparison import Tolerance, compare, default_tolerance, outside, worst
@@ -41,11 +42,13 @@ def validate(
     rtol: float | None = None,
     atol: float | None = None,
     per_layer: bool = False,
+    check_hazards: bool = False,
 ) -> ValidateResult:
     """Run on the NPU and in onnxruntime with the same inputs (given, or drawn from `seed`) and compare.
 
     `rtol` / `atol` replace the default tolerance (`comparison.default_tolerance`). `per_layer` compares every tensor of
-    the model: they all become outputs, so that no operator is fused with the next.
+    the model: they all become outputs, so that no operator is fused with the next. `check_hazards` also proves that the
+    overlap of engines cannot change a value (NPU-E0430 otherwise).
     """
     target, options = target or Target.load("edge-4t"), options or Options()
     source = with_all_tensors(model) if per_layer else model
@@ -55,6 +58,8 @@ def validate(
     program = compile(source, target, options, shapes=shapes)
     compile_seconds = perf_counter() - begin
     values = dict(inputs) if inputs is not None else seeded_inputs(program.inputs, seed, inputs_kind)
+    if check_hazards:
+        require_no_hazards(program, target)
     result = simulate(program, values, target=target)
     reference = run_reference(source, values)
     tolerance = chosen_tolerance(program, rtol, atol)

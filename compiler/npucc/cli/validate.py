@@ -25,7 +25,7 @@ from npucc.cli.arguments import (
     resolve_model,
 )
 from npucc.cli.console import CONSOLE, verb
-from npucc.cli.run import print_cycles
+from npucc.cli.run import Check, print_cycles
 
 if TYPE_CHECKING:
     from npucc.results import TensorResult, ValidateResult
@@ -77,6 +77,7 @@ def validate(
     dim: Dims = [],  # noqa: B006
     seed: Seed = 0,
     inputs_kind: InputsKind = "normal",
+    check_hazards: Check = False,
     time_limit: TimeLimit = None,
     add_pass: AddPass = [],  # noqa: B006
 ) -> None:
@@ -91,8 +92,9 @@ def validate(
     source = file.path if random_weights is None else seeded_weights(load_proto(file.path), random_weights)
     machine = load_target(target)
     if dataset is not None:
-        if given is not None or per_layer:
-            raise NpuError(USAGE, "--dataset stands alone", remedy="leave out --inputs and --per-layer")
+        if given is not None or per_layer or check_hazards:
+            remedy = "leave out --inputs, --per-layer and --check-hazards"
+            raise NpuError(USAGE, "--dataset stands alone", remedy=remedy)
         samples = load_npz(dataset)
         with CONSOLE.progress_bar("comparing", min(map(len, samples.values()))) as advance:
             result = validate_dataset(source, samples, machine, options, rtol=rtol, atol=atol, advance=advance)
@@ -108,6 +110,7 @@ def validate(
             rtol=rtol,
             atol=atol,
             per_layer=per_layer,
+            check_hazards=check_hazards,
         )
     CONSOLE.result(result)
     _print(result)

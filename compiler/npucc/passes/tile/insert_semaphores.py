@@ -13,7 +13,9 @@ from xdsl.rewriter import Rewriter
 
 from npucc.analysis.index import loop_bounds
 from npucc.analysis.tile_program import Outline, outline
+from npucc.context import target_of
 from npucc.dialects.tile import InstructionOp, SyncOp
+from npucc.synchronisation.address_check import check_addresses
 from npucc.synchronisation.carried import loop_rotations
 from npucc.synchronisation.dependences import forward_edges
 from npucc.synchronisation.naming import assign_names
@@ -29,15 +31,18 @@ class TileInsertSemaphoresPass(ModulePass):
 
     Instructions carry `waits` and `posts`, `tile.sync` the others; the module attribute `npucc.semaphores` holds
     the initial value of each semaphore. Every wait's post stands before it in program order. Semaphores that
-    were there before are replaced; loops that never run are removed.
+    were there before are replaced; loops that never run are removed. NPU-E0824
+    when buffers that are in use at the same time share bytes or leave their memory.
     """
 
     name = "tile-insert-semaphores"
 
     limit: int = SEMAPHORES
+    target: str = ""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         program = outline(op)
+        check_addresses(program, target_of(ctx, self.target))
         _clear(program)
         tree = build_tree(program)
         check_slots(tree)

@@ -10,7 +10,8 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, i64
 from xdsl.passes import ModulePass
 
-from npucc.analysis.tile_program import Outline, acquires_of, enclosing_group, outline, users
+from npucc.analysis.lifetimes import Lifetime, lifetimes
+from npucc.analysis.tile_program import Outline, acquires_of, outline, users
 from npucc.analysis.views import root_of
 from npucc.context import target_of
 from npucc.dialects.tile import (
@@ -20,9 +21,6 @@ from npucc.dialects.tile import (
     GroupOp,
     MemorySpace,
     PoolOp,
-    memref_bytes,
-    memref_of,
-    space_of,
 )
 from npucc.planning.allocate import Buffer, peak, place
 
@@ -86,20 +84,15 @@ class _Request:
 
 
 def _requests(program: Outline, space: MemorySpace) -> list[_Request]:
-    position = {group: index for index, group in enumerate(program.groups)}
-    found: list[_Request] = []
-    for group, index in position.items():
-        for pool in group.pools:
-            if pool.space.data is space:
-                found.append(_Request(pool, pool.bytes, index, index + 1, min(_most_lead(pool), index)))
-    for alloc in program.allocs:
-        type_ = memref_of(alloc.result)
-        if space_of(type_) is not space:
-            continue
-        groups = [enclosing_group(user) for user in users(alloc.result)]
-        steps = [position[group] for group in groups if group is not None] or [0]
-        found.append(_Request(alloc, memref_bytes(type_), min(steps), max(steps) + 1))
-    return found
+    return [
+        _Request(life.op, life.size, life.start, life.end, _lead_of(life))
+        for life in lifetimes(program)
+        if life.space is space
+    ]
+
+
+def _lead_of(life: Lifetime) -> int:
+    return min(_most_lead(life.op), life.start) if isinstance(life.op, PoolOp) else 0
 
 
 def _most_lead(pool: PoolOp) -> int:
