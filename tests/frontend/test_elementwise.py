@@ -89,6 +89,19 @@ def test_binary_broadcasts(op, left, right, matches_reference):
     matches_reference(op, [np.asarray(a), np.asarray(b)])
 
 
+@pytest.mark.parametrize(
+    ("op", "low", "high"),
+    [("Asin", -1, 1), ("Acos", -1, 1), ("Atan", -30, 30), ("Asinh", -30, 30), ("Acosh", 1, 30), ("Atanh", -0.99, 0.99)],
+)
+def test_inverse_functions(op, low, high, matches_reference):
+    x = np.linspace(low, high, 401, dtype=np.float32)
+    matches_reference(op, [x], rtol=2e-6, atol=5e-7)
+
+
+def test_inverse_tangent_of_infinity(matches_reference):
+    matches_reference("Atan", [np.array([np.inf, -np.inf, 0, 1e30, -1e-30], np.float32)])
+
+
 def test_mean_of_three(matches_onnxruntime):
     matches_onnxruntime("Mean", [normal(2, 3), normal(3), normal(2, 1)])
 

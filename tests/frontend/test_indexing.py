@@ -60,3 +60,22 @@ def test_top_k(largest, dtype, matches_reference):
 def test_top_k_of_values_that_equal_the_filler(matches_onnxruntime):
     x = np.array([[-np.inf, 1, -np.inf, -np.inf]], np.float32)
     matches_onnxruntime("TopK", [x, np.array([3])], constants=[1], outputs=2)
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_compress(axis, matches_reference):
+    condition = np.array([True, False, True, True])[: 4 if axis != 1 else 3]
+    attributes = {} if axis is None else {"axis": axis}
+    matches_reference("Compress", [normal(4, 3), condition], constants=[1], **attributes)
+
+
+@pytest.mark.parametrize("axes", [(0, 1), (1, 0)])
+def test_reverse_sequence(axes, matches_reference):
+    x = normal(4, 3, 2) if axes == (0, 1) else normal(3, 4, 2)
+    inputs = [x, np.array([1, 4, 2])]
+    matches_reference("ReverseSequence", inputs, constants=[1], time_axis=axes[0], batch_axis=axes[1])
+
+
+def test_lookup_in_a_table_with_infinities(matches_reference):
+    table = np.array([[1, -np.inf], [2, 3], [np.nan, np.inf]], np.float32)
+    matches_reference("Gather", [table, np.array([1, 0, 1])], constants=[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -14,7 +13,7 @@ from npucc.frontend.node import ImportNode, Value
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
 from npucc.frontend.tensors import type_name
-from npucc.types import element_of, element_of_numpy, element_type, is_float
+from npucc.types import element_of, element_of_numpy, is_float
 
 UnaryClass = Callable[[SSAValue], graph.GraphOp]
 
@@ -96,94 +95,6 @@ def element_of_onnx(element_type: int | str) -> Attribute:
     except KeyError:
         rule = "tensors have an element type of the machine"
         raise Unsupported(rule, type_name(element_type)) from None
-
-
-@onnx_op("Tan")
-def tangent(node: ImportNode) -> SSAValue:
-    """sin x / cos x."""
-    x, build = node.input(0), node.build
-    return build.div(build.emit(graph.SinOp(x)), build.emit(graph.CosOp(x)))
-
-
-def _half_magnitude(node: ImportNode) -> SSAValue:
-    """|x| / 2, wide. Its exponential is finite for every x whose hyperbolic functions are."""
-    build = node.build
-    return build.scaled(build.emit(graph.AbsOp(build.widened(node.input(0)))), 0.5)
-
-
-@onnx_op("Sinh")
-def hyperbolic_sine(node: ImportNode) -> SSAValue:
-    """(exp x - exp -x) / 2 without cancellation near 0 and without overflow below the result's.
-
-    With h = |x| / 2 and w = exp(h) - 1, 2 sinh h = w + w / (1 + w) and 2 cosh h = (1 + w) + 1 / (1 + w); then
-    sinh |x| = 2 sinh h cosh h.
-    """
-    x, build = node.input(0), node.build
-    half = _half_magnitude(node)
-    limit = 700.0 if element_of(half) == element_type("f64") else 88.0  # exp(limit) is finite, its square is not
-    grown = build.emit(graph.Expm1Op(build.emit(graph.MinOp(half, build.scalar(limit, half)))))
-    power = build.shifted(grown, 1.0)
-    sine = build.scaled(build.add(grown, build.div(grown, power)), 0.5)
-    cosine = build.add(power, build.emit(graph.ReciprocalOp(power)))
-    magnitude = build.mul(sine, cosine)
-    negative = build.emit(graph.LessOp(x, build.scalar(0.0, x)))
-    signed = build.emit(graph.WhereOp(negative, build.emit(graph.NegOp(magnitude)), magnitude))
-    return build.cast(signed, element_of(x))
-
-
-@onnx_op("Cosh")
-def hyperbolic_cosine(node: ImportNode) -> SSAValue:
-    """(exp x + exp -x) / 2 with each exponential as a square, so that nothing overflows below the result."""
-    x, build = node.input(0), node.build
-    root = build.emit(graph.ExpOp(_half_magnitude(node)))
-    half = build.scaled(root, 0.5)
-    decayed = build.div(build.emit(graph.ReciprocalOp(root)), build.scaled(root, 2.0))
-    return build.cast(build.add(build.mul(half, root), decayed), element_of(x))
-
-
-@onnx_op("Asinh")
-def inverse_hyperbolic_sine(node: ImportNode) -> SSAValue:
-    """sign(x) log(1 + |x| + x^2 / (1 + sqrt(x^2 + 1))), which cancels nowhere; log |x| + log 2 where x^2 overflows."""
-    x, build = node.input(0), node.build
-    magnitude = build.emit(graph.AbsOp(build.widened(x)))
-    square = build.mul(magnitude, magnitude)
-    root = build.sqrt(build.shifted(square, 1.0))
-    small = build.emit(graph.Log1pOp(build.add(magnitude, build.div(square, build.shifted(root, 1.0)))))
-    result = _unless_large(node, magnitude, small)
-    negative = build.emit(graph.LessOp(x, build.scalar(0.0, x)))
-    signed = build.emit(graph.WhereOp(negative, build.emit(graph.NegOp(result)), result))
-    return build.cast(signed, element_of(x))
-
-
-@onnx_op("Acosh")
-def inverse_hyperbolic_cosine(node: ImportNode) -> SSAValue:
-    """log(1 + t + sqrt(t) sqrt(t + 2)) with t = x - 1, which keeps its digits near 1; log x + log 2 for large x."""
-    x, build = node.input(0), node.build
-    wide = build.widened(x)
-    above = build.shifted(wide, -1.0)
-    root = build.mul(build.sqrt(above), build.sqrt(build.shifted(above, 2.0)))
-    small = build.emit(graph.Log1pOp(build.add(above, root)))
-    return build.cast(_unless_large(node, wide, small), element_of(x))
-
-
-def _unless_large(node: ImportNode, x: SSAValue, small: SSAValue) -> SSAValue:
-    """`small`, or log x + log 2 where x is so large that asinh and acosh are that in the type of x."""
-    build = node.build
-    limit = build.scalar(2.0**60 if element_of(x) == element_type("f64") else 2.0**30, x)
-    large = build.shifted(build.emit(graph.LogOp(x)), math.log(2.0))
-    return build.emit(graph.WhereOp(build.emit(graph.GreaterOp(x, limit)), large, small))
-
-
-@onnx_op("Atanh")
-def inverse_hyperbolic_tangent(node: ImportNode) -> SSAValue:
-    """log(1 + 2 x / (1 - x)) / 2 for |x|, with the sign of x: cancels nowhere."""
-    x, build = node.input(0), node.build
-    magnitude = build.emit(graph.AbsOp(build.widened(x)))
-    ratio = build.div(build.scaled(magnitude, 2.0), build.sub(build.scalar(1.0, magnitude), magnitude))
-    result = build.scaled(build.emit(graph.Log1pOp(ratio)), 0.5)
-    negative = build.emit(graph.LessOp(x, build.scalar(0.0, x)))
-    signed = build.emit(graph.WhereOp(negative, build.emit(graph.NegOp(result)), result))
-    return build.cast(signed, element_of(x))
 
 
 @onnx_op("IsNaN")

@@ -15,6 +15,7 @@ from npucc.dialects import graph
 from npucc.frontend.node import ImportNode
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
+from npucc.frontend.selection import take
 from npucc.types import BOOL, element_of, element_type, is_float, numpy_dtype, shape_of
 
 I64 = element_type("i64")
@@ -123,7 +124,7 @@ def lookup(node: ImportNode, x: SSAValue, indices: SSAValue, axis: int) -> SSAVa
     before, size, after = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
     rows = _one_hot_rows(node, indices, size)
     table = build.reshape(x, (before, size, after))
-    if element in PRODUCT_TYPES:
+    if element in PRODUCT_TYPES and _is_finite(node, table):
         found = build.matmul(build.cast(rows, element), table)
     else:
         count = shape_of(rows)[0]
@@ -132,6 +133,12 @@ def lookup(node: ImportNode, x: SSAValue, indices: SSAValue, axis: int) -> SSAVa
             node, build.reshape(rows, (count, size, 1)), build.reshape(table, (before, 1, size, after)), 2
         )
     return build.reshape(found, (*shape[:axis], *shape_of(indices), *shape[axis + 1 :]))
+
+
+def _is_finite(node: ImportNode, table: SSAValue) -> bool:
+    """Whether no element is known to be infinite or NaN."""
+    known = node.build.known(table)
+    return known is None or bool(np.isfinite(known.astype(np.float32)).all())
 
 
 def masked_sum(node: ImportNode, mask: SSAValue, x: SSAValue, axis: int) -> SSAValue:
@@ -165,6 +172,37 @@ def gather_elements(node: ImportNode) -> SSAValue:
     y = masked_sum(node, hit, lines, rank - 1)
     y = build.reshape(y, [wanted[i] for i in (*order, axis)])
     return build.transpose(y, [(*order, axis).index(i) for i in range(len(shape))])
+
+
+@onnx_op("Compress")
+def compress(node: ImportNode) -> SSAValue:
+    """The slices along `axis` (of the flat tensor without one) where a known condition holds."""
+    build, x = node.build, node.input(0)
+    condition = node.constant(1, "condition").reshape(-1).astype(bool)
+    if not node.has_attribute("axis"):
+        x = build.reshape(x, (math.prod(shape_of(x)),))
+    axis = node.axis("axis", len(shape_of(x)), 0)
+    chosen = np.flatnonzero(condition)
+    if chosen.size and chosen[-1] >= shape_of(x)[axis]:
+        raise Malformed("the condition is no longer than the axis", f"{condition.size} for {shape_of(x)[axis]}")
+    return take(build, x, axis, [int(index) for index in chosen])
+
+
+@onnx_op("ReverseSequence")
+def reverse_sequence(node: ImportNode) -> SSAValue:
+    """The first `sequence_lens` (known) time steps of each batch entry in reverse order."""
+    build, x = node.build, node.input(0)
+    shape = shape_of(x)
+    time, batch = node.integer("time_axis", 0), node.integer("batch_axis", 1)
+    lengths = node.constant_ints(1, "sequence_lens")
+    if {time, batch} != {0, 1} or len(lengths) != shape[batch] or any(not 0 <= n <= shape[time] for n in lengths):
+        raise Malformed("one length per batch entry, within the time axis", f"{lengths} for {list(shape)}")
+    pieces: list[SSAValue] = []
+    for index, length in enumerate(lengths):
+        entry = build.slice_axis(x, batch, index, 1)
+        order = [*range(length)[::-1], *range(length, shape[time])]
+        pieces.append(take(build, entry, time, order))
+    return build.concat(pieces, batch)
 
 
 @onnx_op("CumSum")

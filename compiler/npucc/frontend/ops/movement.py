@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from xdsl.ir import SSAValue
@@ -12,8 +11,9 @@ from npucc.dialects import graph
 from npucc.frontend.builder import GraphBuilder, Shape
 from npucc.frontend.node import ImportNode
 from npucc.frontend.ops.indexing import lookup
-from npucc.frontend.problems import Malformed, Unsupported
+from npucc.frontend.problems import Malformed
 from npucc.frontend.registry import onnx_op
+from npucc.frontend.selection import repeat_axes, take
 from npucc.types import Array, element_of, numpy_dtype, shape_of
 
 
@@ -171,24 +171,6 @@ def tile(node: ImportNode) -> SSAValue:
     return repeat_axes(node.build, x, repeats, inner=False)
 
 
-def repeat_axes(build: GraphBuilder, x: SSAValue, repeats: Sequence[int], inner: bool) -> SSAValue:
-    """Repeat each axis: its elements (`inner`: a a b b) or as a whole (a b a b)."""
-    shape = shape_of(x)
-    if all(count == 1 for count in repeats):
-        return x
-    spread: list[int] = []
-    target: list[int] = []
-    for size, count in zip(shape, repeats):
-        if count == 1:
-            spread.append(size)
-            target.append(size)
-        else:
-            spread += [size, 1] if inner else [1, size]
-            target += [size, count] if inner else [count, size]
-    y = build.expand(build.reshape(x, spread), target)
-    return build.reshape(y, [size * count for size, count in zip(shape, repeats)])
-
-
 @onnx_op("Pad")
 def pad_attributes(node: ImportNode) -> SSAValue:
     """Before opset 11: pads and value are attributes."""
@@ -239,53 +221,6 @@ def _filled(build: GraphBuilder, like: SSAValue, axis: int, count: int, value: f
     shape[axis] = count
     fill = np.broadcast_to(np.asarray(value).astype(numpy_dtype(element_of(like))), shape)
     return build.constant(fill, "padding")
-
-
-MAX_PIECES = 256
-"""Most slices that a gather with constant indices may become."""
-
-
-def take(build: GraphBuilder, x: SSAValue, axis: int, indices: Sequence[int]) -> SSAValue:
-    """Elements `indices` along `axis`, as slices (one per run with a constant step) joined together."""
-    known = build.known(x)
-    if known is not None:
-        return build.constant(np.take(known, np.asarray(indices, np.int64), axis), "taken")
-    pieces: list[SSAValue] = []
-    for start, step, count in _runs(indices):
-        piece = build.slice_axis(x, axis, start, 1 if step == 0 else count, step or 1)
-        if step == 0:
-            shape = list(shape_of(x))
-            shape[axis] = count
-            piece = build.expand(piece, shape)
-        pieces.append(piece)
-    if len(pieces) > MAX_PIECES:
-        rule = f"constant indices form at most {MAX_PIECES} runs of equal steps"
-        raise Unsupported(rule, f"{len(pieces)} runs", "look the values up before the model")
-    if not pieces:
-        return build.slice_axis(x, axis, 0, 0)
-    return build.concat(pieces, axis)
-
-
-def pieces_of(indices: Sequence[int]) -> int:
-    """How many slices `take` makes of these indices."""
-    return len(_runs([int(index) for index in indices]))
-
-
-def _runs(indices: Sequence[int]) -> list[tuple[int, int, int]]:
-    """(first, step, count) of maximal runs with one step."""
-    runs: list[tuple[int, int, int]] = []
-    position = 0
-    while position < len(indices):
-        end = position + 1
-        step = indices[end] - indices[position] if end < len(indices) else 1
-        while end < len(indices) and indices[end] - indices[end - 1] == step:
-            end += 1
-        # A pair is no run if its second element starts a longer one.
-        if end - position == 2 and end < len(indices) and step != 1:
-            end, step = position + 1, 1
-        runs.append((indices[position], step if end - position > 1 else 1, end - position))
-        position = end
-    return runs
 
 
 @onnx_op("Gather")

@@ -10,9 +10,9 @@ from xdsl.ir import SSAValue
 
 from npucc.frontend.layout import to_channels_first, to_channels_last
 from npucc.frontend.node import ImportNode
-from npucc.frontend.ops.movement import MAX_PIECES, pieces_of, repeat_axes, take
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
+from npucc.frontend.selection import MAX_PIECES, pieces_of, repeat_axes, take
 from npucc.frontend.tensors import checked_elements
 from npucc.types import Array, element_of, is_float, numpy_dtype, shape_of
 

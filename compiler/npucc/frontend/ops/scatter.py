@@ -14,10 +14,12 @@ from xdsl.ir import SSAValue
 from npucc.dialects import graph
 from npucc.frontend.node import ImportNode
 from npucc.frontend.ops.indexing import I64, PRODUCT_TYPES, check_mask, lookup, masked_sum
-from npucc.frontend.ops.movement import take
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
+from npucc.frontend.selection import take
 from npucc.types import Array, element_of, shape_of
+
+MAX_MASKED = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -163,9 +165,10 @@ def _combine(node: ImportNode, data: SSAValue, mask: SSAValue, updates: SSAValue
 def _masked_rows(node: ImportNode, mask: SSAValue, updates: SSAValue) -> SSAValue:
     """Per row the sum of the updates whose mask holds."""
     build, element = node.build, element_of(updates)
-    if element in PRODUCT_TYPES:
-        return build.matmul(build.cast(mask, element), updates)
     (rows, count), (_, inner) = shape_of(mask), shape_of(updates)
+    # A product would turn an infinite update into NaN everywhere (0 * inf): only where masks would be too large.
+    if element in PRODUCT_TYPES and rows * count * inner > MAX_MASKED:
+        return build.matmul(build.cast(mask, element), updates)
     spread = build.reshape(updates, (1, count, inner))
     total = masked_sum(node, build.reshape(mask, (rows, count, 1)), spread, 1)
     return build.reshape(total, (rows, inner))
