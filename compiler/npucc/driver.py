@@ -8,7 +8,7 @@ from time import perf_counter
 
 from npuisa.program import Program
 from npuisa.target import Target
-from npusim.functional import run_functional
+from npusim.functional import FunctionalSimulator
 from npusim.timing import simulate_timing
 from npusim.timing_result import TimingResult
 from xdsl.dialects import get_all_dialects
@@ -23,8 +23,9 @@ from npucc.frontend import ImportedModel, ModelSource, import_model
 from npucc.inputs import check_inputs
 from npucc.module_metadata import add_metadata, read_metadata
 from npucc.options import Options
+from npucc.overflows import overflow_results
 from npucc.pipeline import Observer, Step, pipeline, run_steps
-from npucc.results import Array, CycleResult
+from npucc.results import Array, CycleResult, OverflowResult
 from npucc.sram_extent import sram_extent
 from npucc.trace_files import Trace
 from npucc.types import element_name
@@ -129,14 +130,15 @@ def compile(
 
 @dataclass
 class Result:
-    """Of `simulate`. `outputs` by ONNX name (empty without values); `timing` and `report` are None without cycles,
-    `trace` without a timeline."""
+    """Of `simulate`. `outputs` by ONNX name and `overflows` are empty without values; `timing` and `report` are None
+    without cycles, `trace` without a timeline."""
 
     outputs: dict[str, Array]
     timing: TimingResult | None
     report: CycleResult | None
     trace: Trace | None
     seconds: float
+    overflows: list[OverflowResult] = field(default_factory=list[OverflowResult])
 
     @property
     def cycles(self) -> int | None:
@@ -160,10 +162,13 @@ def simulate(
     begin = perf_counter()
     machine = target or Target.load(program.target)
     outputs: dict[str, Array] = {}
+    overflows: list[OverflowResult] = []
     if inputs is not None:
         check_inputs(program.inputs, inputs)
-        outputs = run_functional(program, dict(inputs), target=machine)
+        simulator = FunctionalSimulator(program, machine)
+        outputs = simulator.run(dict(inputs))
+        overflows = overflow_results(program, simulator.overflows)
     timing = simulate_timing(program, machine, timeline=timeline) if cycles else None
     report = cycle_result(program, timing, machine) if timing is not None else None
     trace = Trace(program, timing) if timing is not None and timeline else None
-    return Result(outputs, timing, report, trace, perf_counter() - begin)
+    return Result(outputs, timing, report, trace, perf_counter() - begin, overflows)

@@ -7,6 +7,7 @@ instruction; a `FunctionalSimulator` can run many inputs.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -77,7 +78,9 @@ class FunctionalSimulator:
         self._step_limit = step_limit
         self._statics = decode(program)
         self._staging = Staging(keep=True)
-        context = Context(program, staging=self._staging)
+        self.overflows: Counter[int] = Counter()
+        """Of the last run: static instruction -> finite elements that it stored as an infinite f16."""
+        context = Context(program, staging=self._staging, overflows=self.overflows)
         self._steps = [self._prepare(static, context) for static in self._statics]
 
     def _prepare(self, static: StaticInstruction, context: Context) -> _Step | None:
@@ -109,6 +112,7 @@ class FunctionalSimulator:
     ) -> Tensors:
         """Reset the memory, run the program and return copies of its outputs."""
         self.memory.reset()
+        self.overflows.clear()
         self._load(inputs)
         self.execute(progress=progress, taps=taps)
         return {port.name: self.memory.port(port).copy() for port in self.program.outputs}

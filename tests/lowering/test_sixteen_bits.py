@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from one_op_models import run_nodes
+from npucc.driver import compile, simulate
+from npucc.options import Options
+from npucc.validation import run_result
+from npuisa.target import Target
+from one_op_models import model_of, run_nodes
 from onnx import TensorProto, helper
 
 node = helper.make_node
@@ -99,3 +103,26 @@ def test_factors_beyond_the_range() -> None:
     x = np.array([[1, 2], [3, 4]], f32)
     nodes = [node("Mul", ["x", "k"], ["a"]), node("Transpose", ["a"], ["b"]), node("Div", ["b", "k"], ["y"])]
     np.testing.assert_allclose(run16(nodes, {"x": x}, {"k": f32(1e5)}), x.T, rtol=1e-3)
+
+
+def test_elements_that_leave_the_range_are_counted() -> None:
+    """A product of two inputs may or may not fit: where it does not, the result says which node it was."""
+    nodes = [
+        node("Mul", ["a", "b"], ["t"], name="product"), node("ReduceMax", ["t", "axes"], ["u"], name="greatest"),
+        node("Mul", ["u", "k"], ["y"], name="scale")
+    ]  # fmt: skip
+    a = np.full((40, 50), 100, f32)
+    a[3, :7] = 300
+    b = a.copy()
+    b[0, 0] = np.inf
+    model = model_of(nodes, {"a": a, "b": b}, {"k": f32(1e-3), "axes": np.array([1])}, ["y"])
+    shapes = {"a": a.shape, "b": b.shape}
+    target = Target.load("edge-4t")
+    program = compile(model, target, Options(precision="f16"), shapes=shapes)
+    result = simulate(program, {"a": a, "b": b}, target=target)
+    assert sum(each.elements for each in result.overflows) == 7
+    assert all("product" in each.node for each in result.overflows)
+    typed = run_result(program, result, target, 0.0)
+    assert typed.overflows == result.overflows and "7 elements" in typed.notes[-1]
+    fits = simulate(program, {"a": a / 10, "b": a}, target=target, cycles=False)
+    assert fits.overflows == []

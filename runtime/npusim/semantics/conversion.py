@@ -7,13 +7,14 @@ subnormals) and bit for bit the same; blocks that hold infinities, NaN or values
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from npusim.views import Array, Type
 
-Convert = Callable[[Array, Array], None]
+Convert = Callable[[Array, Array], int | None]
 """`convert(source, out)`; the source broadcasts."""
 
 F16, F32, F64 = np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64)
@@ -48,11 +49,10 @@ def widen_f16(source: Array, out: Array) -> None:
         _widen_block(part, target)
 
 
-def narrow_f16(source: Array, out: Array) -> None:
-    """Conversion of f32 to f16, rounding to nearest even, any strides."""
+def narrow_f16(source: Array, out: Array) -> int:
+    """Conversion of f32 to f16, rounding to nearest even, any strides; how many finite elements became infinite."""
     source = np.broadcast_to(source, out.shape) if source.shape != out.shape else source
-    for part, target in _blocks(source, out):
-        _narrow_block(part, target)
+    return sum(_narrow_block(part, target) for part, target in _blocks(source, out))
 
 
 def _blocks(source: Array, out: Array) -> Iterator[tuple[Array, Array]]:
@@ -78,16 +78,20 @@ def _widen_block(source: Array, out: Array) -> None:
     np.multiply(out, _REBIAS, out=out)
 
 
-def _narrow_block(source: Array, out: Array) -> None:
+def _narrow_by_numpy(source: Array, out: Array) -> int:
+    np.copyto(out, source, casting="same_kind")
+    infinite = np.isinf(out)
+    return int(np.count_nonzero(infinite & np.isfinite(source))) if infinite.any() else 0
+
+
+def _narrow_block(source: Array, out: Array) -> int:
     """Adding and subtracting 1.5 * 2^(e + 13) rounds a number of exponent e to 11 significant bits, half to even;
     with e at least -14 this is also the rounding of subnormal f16."""
     if out.size < _SMALL:
-        np.copyto(out, source, casting="same_kind")
-        return
+        return _narrow_by_numpy(source, out)
     exponent = np.bitwise_and(source.view(np.int32), _EXPONENT)
     if exponent.max() >= _NEAR_OVERFLOW:
-        np.copyto(out, source, casting="same_kind")
-        return
+        return _narrow_by_numpy(source, out)
     least = _LEAST_EXPONENT[: exponent.size].reshape(exponent.shape) if exponent.size <= _BLOCK else _LEAST_EXPONENT[0]
     np.maximum(exponent, least, out=exponent)
     np.add(exponent, _TO_MAGIC, out=exponent)
@@ -100,9 +104,23 @@ def _narrow_block(source: Array, out: Array) -> None:
     sign = np.right_shift(source.view(np.int32), 16, out=bits).astype(np.uint16)
     np.bitwise_and(sign, _SIGN, out=sign)
     np.bitwise_or(magnitude, sign, out=out.view(np.uint16))
+    return 0
 
 
 def converter(source: Type, target: Type) -> Convert:
     """The fastest conversion from `source` to `target` elements."""
-    special = {(F16, F32): widen_f16, (F32, F16): narrow_f16}
+    special: dict[tuple[Type, Type], Convert] = {(F16, F32): widen_f16, (F32, F16): narrow_f16}
     return special.get((source, target), copy)
+
+
+def counting(convert: Convert, overflows: Counter[int], index: int) -> Convert:
+    """`convert`, but where it narrows to f16 it adds the elements that left the range to `overflows[index]`."""
+    if convert is not narrow_f16:
+        return convert
+
+    def narrow(source: Array, out: Array) -> None:
+        count = narrow_f16(source, out)
+        if count:
+            overflows[index] += count
+
+    return narrow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from npusim.semantics.conversion import converter
+from npusim.semantics.conversion import converter, counting
 from npusim.semantics.plan import Context, Prepared, nothing
 from npusim.semantics.product import is_float
 from npusim.sequence import StaticInstruction
@@ -25,9 +25,13 @@ def prepare_copy(static: StaticInstruction, context: Context) -> Prepared:
         raw = _RAW[dst.dtype.itemsize]
         dst, src = coalesced([dst.as_type(raw), src.as_type(raw).narrowed()])
         return Prepared((dst, src), _move)
-    convert = converter(src.dtype, dst.dtype)
+    convert = counting(converter(src.dtype, dst.dtype), context.overflows, static.index)
     dst, src = coalesced([dst, src.narrowed()])
-    return Prepared((dst, src), lambda accumulate, out, source: convert(source, out))
+
+    def run(accumulate: bool, out: Array, source: Array) -> None:
+        convert(source, out)
+
+    return Prepared((dst, src), run)
 
 
 def _move(accumulate: bool, out: Array, source: Array) -> None:

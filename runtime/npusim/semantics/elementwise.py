@@ -8,7 +8,8 @@ be one of the sources (same view); a destination that overlaps a source otherwis
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from math import prod
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from npuisa.instructions import OutStore, VMap
 
 from npusim.scratch import Scratch
+from npusim.semantics.conversion import Convert, counting
 from npusim.semantics.kernel_layout import lay_out
 from npusim.semantics.kernel_values import KernelValues, kernel_values
 from npusim.semantics.plan import Context, Prepared, nothing
@@ -39,17 +41,20 @@ def prepare_map(static: StaticInstruction, context: Context) -> Prepared:
     views = coalesced([dst, *(view.narrowed() for view in present)])
     if not views[0].dims:
         views = [view.arranged((1,), (view.dtype.itemsize,)) for view in views]
-    return Prepared(tuple(views), _Evaluator(values, views, context.scratch).run)
+    store = partial(counting, overflows=context.overflows, index=static.index)
+    return Prepared(tuple(views), _Evaluator(values, views, context.scratch, store).run)
 
 
 class _Evaluator:
     """Runs a laid-out kernel block by block along the first axis."""
 
-    def __init__(self, values: KernelValues, views: list[View], scratch: Scratch) -> None:
+    def __init__(
+        self, values: KernelValues, views: list[View], scratch: Scratch, store: Callable[[Convert], Convert]
+    ) -> None:
         dims = views[0].dims
         self._size, self._scratch = dims[0], scratch
         self._block = min(dims[0], max(1, BLOCK_ELEMENTS // max(1, prod(dims[1:]))))
-        self._layout = lay_out(values, views)
+        self._layout = lay_out(values, views, store)
         self._extra: dict[int, list[Any]] = {}
 
     def run(self, accumulate: bool, *operands: Array) -> None:

@@ -5,12 +5,13 @@ Temporaries are reused as soon as their value is dead, also by the call that rea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from npusim.semantics.conversion import converter
+from npusim.semantics.conversion import Convert, converter
 from npusim.semantics.kernel_values import NUMPY_TYPE, KernelValues, Value
 from npusim.semantics.micro_ops import MicroFunction, micro_function
 from npusim.semantics.product import FREE_SLOT
@@ -48,14 +49,14 @@ class Layout:
     slots: list[Slot]
 
 
-def lay_out(values: KernelValues, views: list[View]) -> Layout:
-    """Lay out a kernel for the destination and source views `views`, coalesced."""
-    return _Allocator(values, views).run()
+def lay_out(values: KernelValues, views: list[View], store: Callable[[Convert], Convert]) -> Layout:
+    """Lay out a kernel for the destination and source views `views`, coalesced; `store` wraps the last conversion."""
+    return _Allocator(values, views, store).run()
 
 
 class _Allocator:
-    def __init__(self, kernel: KernelValues, views: list[View]) -> None:
-        self._kernel, self._views = kernel, views
+    def __init__(self, kernel: KernelValues, views: list[View], store: Callable[[Convert], Convert]) -> None:
+        self._kernel, self._views, self._store = kernel, views, store
         self._layout = Layout([], [])
         self._place: dict[int, int] = {}
         self._dims: dict[int, Dims] = {}
@@ -110,7 +111,8 @@ class _Allocator:
         result = self._kernel.result
         if self._place[result] != 0:
             dtype = NUMPY_TYPE[self._kernel.values[result].type]
-            self._layout.calls.append(Call(converter(dtype, self._views[0].dtype), (self._place[result],), 0))
+            convert = self._store(converter(dtype, self._views[0].dtype))
+            self._layout.calls.append(Call(convert, (self._place[result],), 0))
 
     def _constant(self, value: Value, dims: Dims) -> int:
         return self._append(Slot(-1, NUMPY_TYPE[value.type], dims, value.constant))

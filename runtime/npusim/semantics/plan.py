@@ -5,6 +5,7 @@ Operands keep the rules of `npuisa.operand_rules` (`sequence.decode` has checked
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -26,11 +27,15 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What semantics may use: the program's tables, shared working memory, kept copies of operands."""
+    """What semantics may use: the program's tables, shared working memory, kept copies of operands.
+
+    `overflows` counts, per static instruction, finite elements that it stored as an infinite f16.
+    """
 
     program: Program
     scratch: Scratch = field(default_factory=Scratch)
     staging: Staging = field(default_factory=Staging)
+    overflows: Counter[int] = field(default_factory=Counter[int])
 
     def view(self, static: StaticInstruction, field_name: str) -> View:
         """The operand called `field_name`, which is not optional."""

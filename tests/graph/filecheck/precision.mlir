@@ -6,7 +6,7 @@
 // CHECK-NEXT: graph.constant @b : tensor<5xf32>
 // CHECK-NEXT: graph.add
 // CHECK-NEXT: [[R:%.*]] = graph.relu
-// CHECK-NEXT: [[H:%.*]] = graph.cast([[R]]) : (tensor<1x4x4x5xf32>) -> tensor<1x4x4x5xf16>
+// CHECK-NEXT: [[H:%.*]] = graph.cast([[R]]) {unrounded} : (tensor<1x4x4x5xf32>) -> tensor<1x4x4x5xf16>
 // CHECK: [[D:%.*]] = graph.conv([[H]]
 // CHECK-NEXT: [[E:%.*]] = graph.add([[D]], [[H]]) : (tensor<1x4x4x5xf32>, tensor<1x4x4x5xf16>) -> tensor<1x4x4x5xf32>
 // CHECK-NEXT: func.return [[E]]
@@ -40,7 +40,7 @@ func.func @main(%x: tensor<4x256xf32>) -> tensor<4x256xf32> {
 // CONSTANT mask = -3.4e38
 // CHECK: [[M:%.*]] = graph.constant @mask.finite : tensor<f32>
 // CHECK: [[W:%.*]] = graph.where(%{{.*}}, %{{.*}}, [[M]]) : (tensor<3xi1>, tensor<3xf32>, tensor<f32>) -> tensor<3xf32>
-// CHECK: graph.cast([[W]]) : (tensor<3xf32>) -> tensor<3xf16>
+// CHECK: graph.cast([[W]]) {unrounded} : (tensor<3xf32>) -> tensor<3xf16>
 // CHECK: graph.softmax(%{{.*}}) : (tensor<3xf16>) -> tensor<3xf16>
 func.func @main(%x: tensor<3xf32>, %i: tensor<3xi32>) -> tensor<3xf32> {
   %c = graph.less(%i, %i) : (tensor<3xi32>, tensor<3xi32>) -> tensor<3xi1>
