@@ -117,8 +117,9 @@ def _arctangent(build: GraphBuilder, x: SSAValue) -> SSAValue:
     inverse = build.emit(graph.NegOp(build.emit(graph.ReciprocalOp(a))))
     shifted = build.div(build.shifted(a, -1.0), build.shifted(a, 1.0))
     t = where(large, inverse, where(middle, shifted, a))
-    quarter = where(middle, build.scalar(math.pi / 4, a), build.scalar(0.0, a))
-    offset = where(large, build.scalar(math.pi / 2, a), quarter)
+    # A large argument is also a middle one: 0, 1 or 2 quarters of pi.
+    quarters = build.add(build.cast(middle, element_of(a)), build.cast(large, element_of(a)))
+    offset = build.scaled(quarters, math.pi / 4)
     z = build.mul(t, t)
     polynomial = build.scaled(z, _ATAN[0])
     for coefficient in _ATAN[1:]:
