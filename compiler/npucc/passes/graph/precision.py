@@ -34,7 +34,9 @@ class GraphPrecisionPass(ModulePass):
     `dtype`: f16, bf16, f32, or empty for the types the model has. To 16 bits: contractions multiply in `dtype` and
     accumulate in f32, and what is stored between groups has `dtype`; an element-wise epilogue stays in f32 up to
     its end, so that it rounds once. f32 remains where 16 bits are unsafe: squares, powers and exponentials, their
-    sums, and what is computed from sums alone (the statistics of a normalisation).
+    sums, what is computed from sums and maxima alone (the statistics of a normalisation), integers and what they are
+    compared with, constants too small for the type, masks that do not end in a softmax. Other overflows depend on
+    the data: the simulator counts them.
     Holds after: the operands of every contraction have types that the target's matrix engine takes (else
     NPU-E0601).
     """
