@@ -48,9 +48,7 @@ class _Writer:
                     self._instruction(program, entry)
         self._counter(_SRAM, "SRAM live bytes", live_bytes(program, timing.timeline), "bytes")
         for uuid, written, name in ((_DRAM_READ, False, "DRAM read"), (_DRAM_WRITTEN, True, "DRAM written")):
-            self._counter(
-                uuid, f"{name} bytes per cycle", dram_rate(timing.timeline, written=written), "B/cycle"
-            )
+            self._counter(uuid, f"{name} bytes per cycle", dram_rate(timing.timeline, written=written), "B/cycle")
 
     def _groups(self, timing: TimingResult) -> None:
         self._track(_GROUPS, "groups", _ROOT, 0)

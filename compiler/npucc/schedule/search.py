@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from npuisa.instructions import LOOP_DEPTH
 from npuisa.target import Target
 
 from npucc.schedule.candidates import Ints, loop_orders, tile_grid
 from npucc.schedule.cost import CostModel, Estimate
-from npucc.schedule.problem import Plan, Problem, load_level
+from npucc.schedule.problem import Plan, Problem, default_depths
 
 NEARLY = (1.10, 1.08, 1.05, 1.01)
 """By effort: candidates within this factor of the fewest cycles count as equal (the model is no finer than a
@@ -86,7 +87,10 @@ def smallest_footprint(problem: Problem, target: Target) -> int | None:
 def _pick(estimate: Estimate, nearly: float) -> int | None:
     if not estimate.cycles.size or not np.isfinite(estimate.cycles).any():
         return None
-    near = np.flatnonzero(estimate.cycles <= estimate.cycles.min() * nearly)
+    # More loops than the sequencer has levels run as counted branches; they are for machines where nothing else fits.
+    rolled = np.where(estimate.loops <= LOOP_DEPTH, estimate.cycles, np.inf)
+    cycles = rolled if np.isfinite(rolled).any() else estimate.cycles
+    near = np.flatnonzero(cycles <= cycles.min() * nearly)
     traffic = estimate.dram_bytes[near]
     near = near[traffic <= traffic.min() * 1.1]
     return int(near[np.argmin(estimate.tiles[near])])
@@ -95,18 +99,13 @@ def _pick(estimate: Estimate, nearly: float) -> int | None:
 def _plan(problem: Problem, tiles: Ints, order: tuple[int, ...], estimate: Estimate, column: int) -> Plan:
     sizes = tuple(int(tile) for tile in tiles)
     looped = tuple(d for d in order if sizes[d] < problem.dims[d].size)
-    depths = [
-        (tensor.label, 2 if load_level(tensor.access, looped) else 1)
-        for tensor in problem.operands
-        if tensor.location == "dram"
-    ]
-    parallel = any(not problem.reduction(d) for d in looped)
-    depths += [("acc", int(estimate.acc_depth[column]))] if problem.intermediate is not None else []
-    depths += [("out", 2 if parallel else 1)] if problem.result.location == "dram" else []
+    depths = default_depths(problem, looped)
+    if "acc" in depths:
+        depths["acc"] = int(estimate.acc_depth[column])
     return Plan(
         sizes,
         looped,
-        tuple(depths),
+        tuple(depths.items()),
         float(estimate.cycles[column]),
         int(estimate.sram_bytes[column]),
         int(estimate.acc_bytes[column]),
