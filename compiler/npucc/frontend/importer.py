@@ -20,7 +20,7 @@ from npucc.frontend.builder import GraphBuilder, Shape
 from npucc.frontend.control_flow import import_if, import_loop, import_scan
 from npucc.frontend.folding import fold
 from npucc.frontend.function_bodies import find_function
-from npucc.frontend.graph_checks import node_label
+from npucc.frontend.graph_checks import node_label, node_reads
 from npucc.frontend.load import LoadedModel, ModelSource, load_model
 from npucc.frontend.model_work import ModelWork
 from npucc.frontend.node import ImportNode, Value
@@ -179,7 +179,7 @@ class GraphImport:
         """
         producers = {name: entry for entry in self.loaded.nodes for name in entry.output}
         direct = index < len(node.input) and not self._is_expanded(node)
-        left = [node.input[index]] if direct else list(node.input)
+        left = [node.input[index]] if direct else list(node_reads(node))
         seen: set[str] = set()
         while left:
             name = left.pop()

@@ -1,6 +1,6 @@
 """GridSample: values at computed positions, as a product with a matrix of interpolation weights.
 
-Along each axis an output point takes a few elements (taps) with weights; the row of the matrix is the outer product over
+Along each axis an output point takes a few elements (taps) with weights; the row of the matrix is the outer product of
 the axes. Taps outside the input match no element, which is zero padding.
 """
 
