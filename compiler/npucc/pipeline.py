@@ -6,7 +6,9 @@ hold only the dialects of that level; inside a level a pass may rely on what the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from time import perf_counter
@@ -110,6 +112,23 @@ def run_steps(
     `observe` sees the module after each pass. Where a level ends (or the list does), the module is verified
     and its dialects are checked: a violation is a bug, raised with the name of the last pass.
     """
+    with _no_collection():
+        return _run(module, context, steps, observe)
+
+
+@contextmanager
+def _no_collection() -> Generator[None]:
+    """Hold the cyclic garbage collector: it walks through the whole IR again and again, which grows with its square."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _run(module: ModuleOp, context: NpuContext, steps: list[Step], observe: Observer | None) -> dict[str, float]:
     seconds: dict[str, float] = {}
     for index, step in enumerate(steps):
         start = perf_counter()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import ml_dtypes
 import numpy as np
+import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class DType:
         return self.name
 
 
-def _dtype(name: str, code: int, bits: int, numpy_type: object, is_float: bool = False) -> DType:
-    return DType(name, code, bits, np.dtype(numpy_type), is_float)  # pyright: ignore
+def _dtype(name: str, code: int, bits: int, numpy_type: npt.DTypeLike, is_float: bool = False) -> DType:
+    return DType(name, code, bits, np.dtype(numpy_type), is_float)
 
 
 DTYPES: tuple[DType, ...] = (
@@ -61,6 +62,6 @@ def dtype_of_code(code: int) -> DType:
     return _BY_CODE[code]
 
 
-def dtype_of_numpy(dtype: object) -> DType:
+def dtype_of_numpy(dtype: npt.DTypeLike) -> DType:
     """The machine type that a NumPy type is stored as; KeyError if the machine has none."""
-    return _BY_NUMPY[np.dtype(dtype)]  # pyright: ignore
+    return _BY_NUMPY[np.dtype(dtype)]

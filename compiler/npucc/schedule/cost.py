@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from npuisa.alignment import BUFFER_ALIGNMENT
 from npuisa.dtypes import dtype_named
 from npuisa.target import Target
 from npusim import costs
 from npusim.cost import Count
 
 from npucc.schedule.candidates import Ints
-from npucc.schedule.problem import SLOT_ALIGNMENT, Problem, Tensor, is_strided
+from npucc.schedule.problem import Problem, Tensor, is_strided
 from npucc.tiling import Access
 
 Floats = npt.NDArray[np.float64]
@@ -116,7 +117,7 @@ class CostModel:
             lengths = axis_lengths(tensor.access, tiles)
             size = elements(lengths, count) * tensor.element_bytes
             sram += self.depths.get(tensor.label, np.where(loads > 1, 2, 1)) * (
-                -(-size // SLOT_ALIGNMENT) * SLOT_ALIGNMENT
+                -(-size // BUFFER_ALIGNMENT) * BUFFER_ALIGNMENT
             )
             run = contiguous_run(tensor.access, lengths, count) * tensor.element_bytes
             transfer, burst_bytes = self._dma(tensor, size, np.maximum(run, 1), write=result)
@@ -169,7 +170,7 @@ class CostModel:
         if access is None:
             return none, none + 1, none
         slot = elements(axis_lengths(access, tiles), count) * dtype_named(access.dtype).bytes
-        slot = -(-slot // SLOT_ALIGNMENT) * SLOT_ALIGNMENT
+        slot = -(-slot // BUFFER_ALIGNMENT) * BUFFER_ALIGNMENT
         if self.problem.work.engine == "vx":
             return none, none + 1, self.depths.get("acc", 1) * slot
         double = (parallel > 1) & (2 * slot <= self.target.accumulator.bytes)

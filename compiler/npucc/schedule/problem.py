@@ -14,13 +14,6 @@ from npucc.tiling import Access, Affine, Dim
 
 Engine = Literal["mx", "vx"]
 Location = Literal["dram", "sram"]
-SLOT_ALIGNMENT = 64
-"""Bytes; slots of pools and buffers start at multiples of it (a DRAM burst, a multiple of all element sizes)."""
-
-
-def align(value: int, unit: int = SLOT_ALIGNMENT) -> int:
-    """`value` rounded up to a multiple of `unit`."""
-    return -(-value // unit) * unit
 
 
 @dataclass(frozen=True, slots=True)

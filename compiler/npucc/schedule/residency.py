@@ -6,9 +6,10 @@ cycles of all groups that live beside it fall. The groups' budgets are what the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
+from npuisa.alignment import align
 from npuisa.errors import ExitCode, NpuError, error_code
 from npuisa.target import Target
 from xdsl.dialects import func
@@ -19,7 +20,7 @@ from npucc.dialects.graph_ops.base import nodes_of, tensor_type
 from npucc.planning.allocate import Buffer, allocate
 from npucc.schedule.attribute import plan_of
 from npucc.schedule.groups import group_problem
-from npucc.schedule.problem import Location, Plan, Problem, align
+from npucc.schedule.problem import Location, Plan, Problem, Tensor
 from npucc.schedule.search import search, smallest_footprint
 from npucc.schedule.storage import Storage
 from npucc.types import dtype_of
@@ -63,6 +64,9 @@ class FunctionSchedule:
         self._index = {group: position for position, group in enumerate(self.groups)}
         self._storage = Storage(self.function)
         self._kept: list[Candidate] = []
+        self._beside = [0] * len(self.groups)
+        dram = [group_problem(group, self.target, _in_dram, self._storage.is_constant) for group in self.groups]
+        self._problems = dict(zip(self.groups, dram))
 
     def decide(self, *, resident: bool) -> None:
         """Choose residency and all schedules; NpuError when a group fits none."""
@@ -80,7 +84,9 @@ class FunctionSchedule:
 
     def problem(self, group: graph.GroupOp) -> Problem:
         """The group as a problem under the present residency."""
-        return group_problem(group, self.target, self._locate, self._storage.is_constant)
+        problem = self._problems[group]
+        operands = tuple(_moved(t, self._locate(value)) for t, value in zip(problem.operands, group.operands))
+        return replace(problem, operands=operands, result=_moved(problem.result, self._locate(group.results[0])))
 
     def plan(self, group: graph.GroupOp) -> Plan:
         """The group's schedule."""
@@ -90,8 +96,21 @@ class FunctionSchedule:
         return "sram" if self._storage.root(value) in self.resident else "dram"
 
     def _budget(self, index: int) -> int:
-        beside = sum(align(c.bytes) for c in self._kept if c.first <= index <= c.last)
-        return (self.target.sram.bytes - beside) // BUDGET_STEP * BUDGET_STEP
+        return (self.target.sram.bytes - self._beside[index]) // BUDGET_STEP * BUDGET_STEP
+
+    def _keep(self, candidate: Candidate) -> None:
+        self.resident.add(candidate.value)
+        self._kept.append(candidate)
+        self._occupy(candidate, align(candidate.bytes))
+
+    def _release(self, candidate: Candidate) -> None:
+        self.resident.discard(candidate.value)
+        self._kept.remove(candidate)
+        self._occupy(candidate, -align(candidate.bytes))
+
+    def _occupy(self, candidate: Candidate, size: int) -> None:
+        for index in range(candidate.first, candidate.last + 1):
+            self._beside[index] += size
 
     def _search(self, index: int) -> Plan | None:
         group = self.groups[index]
@@ -142,19 +161,19 @@ class FunctionSchedule:
         """Keep the tensor on chip if the groups it lives beside get faster together."""
         span = range(candidate.first, candidate.last + 1)
         before = sum(self._plans[index].cycles for index in span)
-        self.resident.add(candidate.value)
-        self._kept.append(candidate)
+        self._keep(candidate)
         plans: dict[int, Plan] = {}
+        cycles = 0.0
         for index in span:
             plan = self._search(index)
-            if plan is None or sum(p.cycles for p in plans.values()) + plan.cycles >= before:
+            if plan is None or cycles + plan.cycles >= before:
                 break
             plans[index] = plan
+            cycles += plan.cycles
         if len(plans) == len(span):
             self._plans.update(plans)
         else:
-            self.resident.discard(candidate.value)
-            self._kept.pop()
+            self._release(candidate)
 
     def _packs(self) -> bool:
         """Whether the tensors and every group's buffers find addresses together (greedily: the result must not
@@ -167,8 +186,7 @@ class FunctionSchedule:
         """Give a tensor back to DRAM; groups that no longer fit beside the others cost further tensors."""
         if candidate not in self._kept:
             return
-        self._kept.remove(candidate)
-        self.resident.discard(candidate.value)
+        self._release(candidate)
         for index in range(candidate.first, candidate.last + 1):
             plan = self._search(index)
             beside = [c for c in self._kept if c.first <= index <= c.last]
@@ -176,3 +194,11 @@ class FunctionSchedule:
                 self._drop(min(beside, key=Candidate.gain))
                 plan = self._search(index)
             self._plans[index] = plan if plan is not None else self._required(index)
+
+
+def _in_dram(_: SSAValue) -> Location:
+    return "dram"
+
+
+def _moved(tensor: Tensor, location: Location) -> Tensor:
+    return tensor if tensor.location == location else replace(tensor, location=location)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from npuisa.alignment import align
 from npuisa.target import Target
 from xdsl.builder import Builder
 from xdsl.dialects import scf
@@ -20,7 +21,7 @@ from npucc.passes.lower_graph.roots import emit_root
 from npucc.passes.lower_graph.views import Box, IndexConstants, Linear, Position, dense, subview, tile_box
 from npucc.schedule.cost import axis_lengths
 from npucc.schedule.groups import kernel_ops, root_of
-from npucc.schedule.problem import Plan, Problem, Tensor, align, load_level
+from npucc.schedule.problem import Plan, Problem, Tensor, load_level
 from npucc.schedule.segments import segments
 from npucc.tiling import Access
 from npucc.types import dtype_of, element_of, element_type, numpy_dtype

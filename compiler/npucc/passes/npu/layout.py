@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from npuisa.alignment import align
 from npuisa.errors import NpuError
 from npuisa.program import Port, Region, RegionKind
 from npuisa.target import Target
@@ -19,7 +20,6 @@ from npucc.dialects import tile
 from npucc.passes.npu.descriptors import Names
 from npucc.passes.npu.faults import DRAM_FULL, NO_PROGRAM, NOT_PLANNED
 
-ALIGNMENT = 64
 SCRATCH = "scratch"
 
 
@@ -37,7 +37,7 @@ class Layout:
 
     def add(self, name: str, kind: RegionKind, size: int) -> int:
         """A new region; its base."""
-        base = -(-self._end // ALIGNMENT) * ALIGNMENT
+        base = align(self._end)
         self.regions.append(Region(name, kind, base, size))
         self._end = base + size
         return base

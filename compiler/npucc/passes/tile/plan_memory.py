@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from npuisa.alignment import BUFFER_ALIGNMENT
 from npuisa.errors import ExitCode, NpuError, error_code
 from xdsl.context import Context
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, i64
@@ -27,8 +28,6 @@ from npucc.planning.allocate import Buffer, peak, place
 DOES_NOT_FIT = error_code("NPU-E0711", ExitCode.DOES_NOT_FIT, "The buffers of a group do not fit on chip")
 FRAGMENTED = error_code("NPU-E0712", ExitCode.DOES_NOT_FIT, "No addresses were found for the buffers")
 
-ALIGNMENT = 64
-"""Bytes: a DRAM burst and a multiple of every bank width."""
 _ATTEMPTS = 24
 _LEAD_OF_CONSTANTS = 8
 """Groups; how far ahead the sequencer gets is limited by the queues anyway."""
@@ -77,7 +76,7 @@ class _Request:
 
     def buffer(self) -> Buffer:
         """What the allocator sees."""
-        return Buffer(self.size, self.start - self.lead, self.end, ALIGNMENT)
+        return Buffer(self.size, self.start - self.lead, self.end, BUFFER_ALIGNMENT)
 
     def __str__(self) -> str:
         return f'{self.op.name} "{self.op.label.data}" {self.size}'
