@@ -31,7 +31,7 @@ from npucc.frontend.shapes import bind_shapes, declared_inputs
 from npucc.frontend.tensors import tensor_to_array, type_name
 from npucc.module_metadata import add_metadata
 from npucc.results import NodeSupport
-from npucc.types import Array, element_of_numpy, tensor
+from npucc.types import Array, element_of, element_of_numpy, is_float, shape_of, tensor
 
 MAX_CALL_DEPTH = 32
 Scope = dict[str, Value | Unknown | None]
@@ -175,7 +175,7 @@ class GraphImport:
     def _inputs_behind(self, node: NodeProto, index: int) -> set[str]:
         """Graph inputs that the node's input `index` is computed from, not counting those that only give a shape.
 
-        A problem in the body of a node gives an index of an inner node: then all inputs count.
+        A problem in the body of a node gives an index of an inner node: then all count, except tensors of floats.
         """
         producers = {name: entry for entry in self.loaded.nodes for name in entry.output}
         direct = index < len(node.input) and not self._is_expanded(node)
@@ -185,8 +185,13 @@ class GraphImport:
             name = left.pop()
             if name and name not in seen and isinstance(self._scope.get(name), SSAValue | Unknown):
                 seen.add(name)
-                left += list(producers[name].input) if name in producers else []
-        return seen & self.inputs.keys()
+                left += list(node_reads(producers[name])) if name in producers else []
+        found = seen & self.inputs.keys()
+        return found if direct else {name for name in found if not self._is_float_tensor(name)}
+
+    def _is_float_tensor(self, name: str) -> bool:
+        value = self._scope[name]
+        return isinstance(value, SSAValue) and is_float(element_of(value)) and bool(shape_of(value))
 
     def _is_expanded(self, node: NodeProto) -> bool:
         """Whether the node is imported through a body."""
@@ -282,7 +287,9 @@ class GraphImport:
         if body is None:
             raise _no_importer(view.proto, view.domain, view.opset)
         inner: Scope = {name: view.inputs[i] if view.has(i) else None for i, name in enumerate(body.inputs)}
-        self._import_nodes(body.nodes, view.label, inner, body.opsets)
+        # Bodies of other domains may leave out the import of ONNX's own.
+        opsets = {"": self.loaded.opsets[""], **body.opsets}
+        self._import_nodes(body.nodes, view.label, inner, opsets)
         return self._results(body.outputs, inner)
 
     def _import_nodes(self, nodes: Sequence[NodeProto], label: str, scope: Scope, opsets: Mapping[str, int]) -> None:
