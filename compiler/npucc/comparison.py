@@ -11,7 +11,7 @@ from npucc.results import Array, TensorResult
 
 SENTINEL = 1e30
 """Greater magnitudes are marks (masks, "minus infinity"), not data: they are compared relatively and set no scale."""
-LARGEST_ERROR = 0.1
+LARGEST_ERROR = 0.5
 """Of max|ref|: under the signal-to-noise rule no single element may be further off."""
 TIE = 1e-3
 """Classes whose reference scores lie within this fraction of the best one count as tied."""

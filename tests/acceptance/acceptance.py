@@ -21,7 +21,7 @@ from npucc.driver import make_context, simulate, start
 from npucc.frontend import ModelSource
 from npucc.frontend.models import published_models
 from npucc.frontend.weights import seeded_weights
-from npucc.inputs import seeded_inputs
+from npucc.inputs import InputKind, input_kind, seeded_inputs
 from npucc.ir_files import parse_ir
 from npucc.options import Options
 from npucc.pipeline import Step, pipeline
@@ -78,7 +78,7 @@ class Verdict:
         )
 
 
-def examine(name: str, weights: str, target: Target, options: Options) -> Verdict:
+def examine(name: str, weights: str, target: Target, options: Options, kind: InputKind = "normal") -> Verdict:
     """Run every check on one model; `weights`: `given`, or `seeded` for models whose weights are mere constants."""
     verdict = Verdict(name, weights)
     file = resolve_model(name)
@@ -87,7 +87,7 @@ def examine(name: str, weights: str, target: Target, options: Options) -> Verdic
         program = _compile(source, file.shapes, target, options, verdict)
         verdict.problems += _round_trip(program)
         verdict.problems += [f"hazard: {hazard}" for hazard in check_hazards(program, target, limit=3)]
-        _run(source, program, target, verdict)
+        _run(source, program, target, verdict, kind)
     except NpuError as error:
         verdict.problems.append(str(error))
     return verdict
@@ -133,9 +133,9 @@ def _round_trip(program: Program) -> Iterator[str]:
             yield "program -> assembly -> program changed the bytes"
 
 
-def _run(source: ModelSource, program: Program, target: Target, verdict: Verdict) -> None:
+def _run(source: ModelSource, program: Program, target: Target, verdict: Verdict, kind: InputKind) -> None:
     """Values against onnxruntime, and the sums of the cycle report."""
-    inputs = seeded_inputs(program.inputs, 0)
+    inputs = seeded_inputs(program.inputs, 0, kind)
     begin = process_time()
     result = simulate(program, inputs, target=target)
     verdict.simulate_seconds = process_time() - begin
@@ -174,11 +174,12 @@ def main() -> int:
     parser.add_argument("-t", "--target", default="edge-4t")
     parser.add_argument("--precision", default="")
     parser.add_argument("--weights", choices=("given", "seeded"), default="")
+    parser.add_argument("--inputs-kind", default="normal")
     arguments = parser.parse_args()
     target, options = Target.load(arguments.target), Options(precision=arguments.precision)
     verdicts: list[Verdict] = []
     for name, weights in work_list(arguments.models, arguments.weights):
-        verdicts.append(examine(name, weights, target, options))
+        verdicts.append(examine(name, weights, target, options, input_kind(arguments.inputs_kind)))
         print(f"{verdicts[-1].row()}", file=sys.stderr)
     print("\n".join(table_lines(HEADER, [verdict.row() for verdict in verdicts])))
     failed = [verdict for verdict in verdicts if verdict.problems]

@@ -53,7 +53,7 @@ InputsKind = Annotated[
     str,
     typer.Option(
         "--inputs-kind",
-        help="Kind of drawn inputs: normal; wide (many magnitudes, whole integer ranges); edges (NaN, inf, -0).",
+        help="Drawn inputs: normal; wide (magnitudes, ranges); edges (NaN, inf, -0); picture (a page of digits).",
     ),
 ]
 
