@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from npuisa.errors import ExitCode, NpuError, error_code
 from npuisa.target import Target
 from safetensors import SafetensorError
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Region, SSAValue
 from xdsl.parser import Parser
 from xdsl.utils.exceptions import ParseError, VerifyException
 
@@ -43,6 +45,7 @@ def start_from(
 
 def parse_ir(text: str, context: NpuContext, where: str) -> ModuleOp:
     """Parse and verify IR text; NPU-E0830 with line and column."""
+    _check_strings(text, where)
     parser = Parser(context, text, where)
     try:
         module = parser.parse_module()
@@ -59,7 +62,40 @@ def parse_ir(text: str, context: NpuContext, where: str) -> ModuleOp:
         raise NpuError(
             BAD_IR, "the IR breaks a rule", where=where, found=str(error)[:800], remedy="mend the text"
         ) from None
+    _check_order(module.body, set(), where)
     return module
+
+
+_COMMENT_OR_STRING = re.compile(r'//[^\n]*|"(?:[^"\\\n\v\f]|\\(?:["nt\\]|[0-9A-Fa-f]{2}))*+(?P<end>")?')
+
+
+def _check_strings(text: str, where: str) -> None:
+    """Strings end on their line: xDSL's lexer needs exponential time to see that one does not."""
+    for found in _COMMENT_OR_STRING.finditer(text):
+        if found[0].startswith('"') and found["end"] is None:
+            place = f"{where}:{_line_and_column(text, found.start())}"
+            raise NpuError(BAD_IR, "syntax error", where=place, found="a string without end", remedy="mend the text")
+
+
+def _check_order(region: Region, made: set[SSAValue], where: str) -> None:
+    """Values are made before they are used, which xDSL does not verify; regions with branches are left to passes."""
+    if len(region.blocks) != 1:
+        return
+    here: list[SSAValue] = [*region.block.args]
+    made.update(here)
+    for op in region.block.ops:
+        early = next((operand for operand in op.operands if operand not in made), None)
+        if early is not None:
+            name = f"%{early.name_hint}" if early.name_hint else f"operand {op.operands.index(early)}"
+            raise NpuError(
+                BAD_IR, "a value is used before it is made, or outside of its region", where=where,
+                found=f"{name} in {op.name}", remedy="mend the text",
+            )  # fmt: skip
+        for inner in op.regions:
+            _check_order(inner, made, where)
+        here += op.results
+        made.update(op.results)
+    made.difference_update(here)
 
 
 def _line_and_column(text: str, position: int) -> str:

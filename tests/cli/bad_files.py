@@ -388,3 +388,55 @@ def ir_that_does_not_verify(folder: Path) -> BadFile:
         '%2 = "graph.add"(%0, %1) : (tensor<2xf32>, tensor<3xf32>) -> tensor<2xf32>\n'
     )
     return BadFile(["opt", str(folder / "bad.mlir")], ExitCode.BAD_INPUT)
+
+
+def bad_ir(folder: Path, body: str) -> BadFile:
+    (folder / "bad.mlir").write_text(f"func.func @main(%x: tensor<4xf32>) -> tensor<4xf32> {{\n{body}\n}}\n")
+    return BadFile(["compile", str(folder / "bad.mlir"), "--emit", "npu"], ExitCode.BAD_INPUT)
+
+
+@case
+def ir_with_an_operand_too_few(folder: Path) -> BadFile:
+    body = "%r = graph.add(%x) : (tensor<4xf32>) -> tensor<4xf32>\nfunc.return %r : tensor<4xf32>"
+    return bad_ir(folder, body)
+
+
+@case
+def ir_with_a_string_without_end(folder: Path) -> BadFile:
+    """A lexer that tries every way to split the text would not come back."""
+    return bad_ir(folder, '"' + "func" * 400)
+
+
+@case
+def ir_with_a_use_before_the_value(folder: Path) -> BadFile:
+    t = "tensor<4xf32>"
+    body = f"%r = graph.exp(%s) : ({t}) -> {t}\n%s = graph.exp(%x) : ({t}) -> {t}\nfunc.return %r : {t}"
+    return bad_ir(folder, body)
+
+
+@case
+def ir_with_two_functions(folder: Path) -> BadFile:
+    text = "func.func @{} (%x: tensor<4xf32>) -> tensor<4xf32> {{ func.return %x : tensor<4xf32> }}\n"
+    (folder / "bad.mlir").write_text(text.format("a") + text.format("main"))
+    return BadFile(["run", str(folder / "bad.mlir")], ExitCode.BAD_INPUT)
+
+
+@case
+def ir_with_an_endless_loop(folder: Path) -> BadFile:
+    (folder / "bad.mlir").write_text("""
+func.func @main(%x: memref<1xf32, #tile.space<dram>>, %y: memref<1xf32, #tile.space<dram>>)
+    attributes {npucc.inputs = ["x"], npucc.outputs = ["y"]} {
+  tile.group "g" index 0 nodes [] {
+    %p = tile.pool "p" in <sram> depth 1 slot_bytes 64
+    %low = arith.constant 0 : index
+    %high = arith.constant 1099511627776 : index
+    %one = arith.constant 1 : index
+    scf.for %i = %low to %high step %one {
+      %a = tile.acquire %p : memref<1xf32, #tile.space<sram>>
+      tile.copy %x -> %a engine "dma0" : memref<1xf32, #tile.space<dram>> -> memref<1xf32, #tile.space<sram>>
+    }
+  }
+  func.return
+}
+""")
+    return BadFile(["run", str(folder / "bad.mlir")], ExitCode.UNSUPPORTED)

@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from npuisa.errors import NpuError
 from xdsl.dialects import scf
 from xdsl.ir import Block, SSAValue
 
 from npucc.analysis.index import LoopBounds, loop_bounds
 from npucc.dialects import tile
+from npucc.dialects.npu_ops.structure import MAX_COUNT
+from npucc.passes.npu.faults import TILE_OP
 
 
 @dataclass(eq=False)
@@ -121,6 +124,9 @@ class GroupNests:
         if bounds.count == 1:
             self.fixed[counter] = bounds.lower
             self._read(op.body.block, parent)
+        elif bounds.count > MAX_COUNT:
+            found = f"{bounds.count} iterations"
+            raise NpuError(TILE_OP, f"a loop runs at most {MAX_COUNT} times", "scf.for", found, "split the loop")
         elif bounds.count > 1:
             loop = self.loops[counter] = Loop(counter, bounds, parent)
             (self.items if parent is None else parent.body).append(loop)
