@@ -124,6 +124,10 @@ CASES: dict[str, tuple[str, Damage]] = {
     "tile to absurd size": ("E0510", with_constant("Tile", [1 << 40, 1])),
     "resize by NaN": ("E0508", with_constant("Upsample", [np.nan, 1], np.float32)),
     "gather out of range": ("E0508", with_constant("Gather", [17])),
+    "split into no pieces": ("E0508", with_node("Split", ["s"], num_outputs=0)),
+    "split into more pieces than outputs": ("E0508", with_node("Split", ["s"], num_outputs=3)),
+    "unnamed output": ("E0502", edit("g.output.add()")),
+    "matrix for a recurrence": ("E0508", with_node("GRU", ["s", "w", "w"], hidden_size=1)),
     "sparse initializer": (
         "E0510",
         edit(
@@ -142,8 +146,10 @@ CASES: dict[str, tuple[str, Damage]] = {
 def test_damage_is_named(name):
     code, damage = CASES[name]
     model = good_model()
-    if "Upsample" in name or name == "resize by NaN":
+    if name == "resize by NaN":
         model.opset_import[0].version = 9
+    if name.startswith("split"):
+        model.opset_import[0].version = 18
     damage(model)
     with pytest.raises(NpuError) as caught:
         import_model(model.SerializeToString())

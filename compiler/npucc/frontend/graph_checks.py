@@ -86,6 +86,8 @@ def _name_problems(graph: onnx.GraphProto) -> list[NpuError]:
         for name in filter(None, node.output):
             produce(name, f"node `{node_label(node, index)}`")
     outputs = [value.name for value in graph.output]
+    if "" in outputs:
+        problems.append(_broken("a graph output has no name", f"graph `{graph.name}`", "an empty name"))
     problems += [
         _broken("an output is listed twice", f"graph `{graph.name}`", f"`{name}`")
         for name in sorted({name for name in outputs if outputs.count(name) > 1})
@@ -129,7 +131,7 @@ def _schema_problems(proto: onnx.ModelProto, opsets: dict[str, int]) -> list[Npu
         elif _is_checkable(node, domain, opsets[domain]):
             try:
                 checker.check_node(node, context, scope)
-            except checker.ValidationError as error:
+            except (checker.ValidationError, UnicodeDecodeError) as error:
                 problems.append(_broken("a node breaks its schema", where, str(error).splitlines()[0]))
     return problems
 

@@ -219,7 +219,9 @@ class GraphImport:
 
     def _give_up(self, node: NodeProto, label: str, problem: Unsupported | Malformed) -> NodeSupport:
         """Placeholders for the outputs, so that the nodes behind can still be checked."""
-        values = placeholders(node, self._scope, self.loaded.opsets, self.block)
+        values: list[Value | Unknown] = [Unknown() for _ in node.output]
+        if isinstance(problem, Unsupported):  # ONNX's shape inference is not robust against malformed nodes
+            values = placeholders(node, self._scope, self.loaded.opsets, self.block)
         self._scope.update(zip(node.output, values))
         return NodeSupport(
             name=label,

@@ -14,8 +14,8 @@ from npucc.types import element_of, numpy_dtype, shape_of
 
 _SHAPE_DATA = 1024
 """Elements up to which the values of a known input take part."""
-_UNSAFE = frozenset(("Einsum",))
-"""Ops whose inference in onnx loops without end on damaged attributes."""
+_UNSAFE = frozenset(("Einsum", "Split"))
+"""Ops whose inference in onnx loops without end, or aborts, on damaged attributes."""
 
 
 def onnx_type(value: Value) -> TypeProto:

@@ -153,6 +153,8 @@ def split(node: ImportNode) -> list[SSAValue]:
         sizes = node.integers("split")
     else:
         count = node.integer("num_outputs", count)
+        if count < 1:
+            raise Malformed("`num_outputs` is at least 1", f"{count}")
         each = -(-size // count) if node.opset >= 18 else size // count
         sizes = [max(min(each, size - index * each), 0) for index in range(count)]
     if sum(sizes) != size or min(sizes, default=0) < 0 or len(sizes) != len(node.proto.output):

@@ -177,6 +177,8 @@ def _unroll(node: ImportNode, gates: int, cell: Cell, defaults: list[str], state
     """Y [seq, dirs, batch, hidden] (layout 1: [batch, seq, dirs, hidden]) and the last states [dirs, batch, hidden]."""
     build, x = node.build, node.input(0)
     batch_first = bool(node.integer("layout"))
+    if any(len(node.shape(index)) != 3 for index in (0, 1, 2)):
+        raise Malformed("X, W and R have rank 3", ", ".join(str(list(node.shape(index))) for index in (0, 1, 2)))
     x = build.transpose(x, (1, 0, 2)) if batch_first else x
     steps, batch, _ = shape_of(x)
     hidden, directions = shape_of(node.input(2))[2], shape_of(node.input(2))[0]
