@@ -1,7 +1,7 @@
 """The tiling interface: what a group's root computes, as a loop nest with affine tensor accesses.
 
-As in Timeloop's problem description: named dims, and for each tensor one affine expression per axis. Tile sizes, footprints,
-traffic, loop segments and DMA boxes all follow from it.
+As in Timeloop's problem description: named dims, and for each tensor one affine expression per axis. Tile sizes,
+footprints, traffic, loop segments and DMA boxes all follow from it.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def numpy_dtype(element: Attribute) -> np.dtype[Any]:
     return dtype_of(element).numpy
 
 
-def element_of_numpy(dtype: object) -> Attribute:
+def element_of_numpy(dtype: npt.DTypeLike) -> Attribute:
     """The MLIR type of a NumPy type; KeyError if the machine has none."""
     return _BY_NAME[dtype_of_numpy(dtype).name]
 

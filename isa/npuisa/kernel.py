@@ -103,8 +103,10 @@ def _table() -> tuple[MicroOpcode, ...]:
 MICRO_OPCODES = _table()
 MICRO_BY_NAME = {opcode.name: opcode for opcode in MICRO_OPCODES}
 COMPARISONS = frozenset({"eq", "ne", "lt", "le"})
-CONVERSIONS = {f"cvt_{kind.name.lower()}": kind for kind in (*sorted(FLOATS), *sorted(INTEGERS))}
-CONVERSIONS |= {"cvt_f16": MicroType.F32, "cvt_bf16": MicroType.F32}
+CONVERSIONS = {f"cvt_{kind.name.lower()}": kind for kind in (*sorted(FLOATS), *sorted(INTEGERS))} | {
+    "cvt_f16": MicroType.F32,
+    "cvt_bf16": MicroType.F32,
+}
 """Type of the result of each conversion."""
 
 

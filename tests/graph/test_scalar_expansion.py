@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from npucc.dialects import graph
 from npucc.dialects.graph import ELEMENTWISE_OPS, CastOp, ConstantOp, ElementwiseOp, WhereOp, emit_scalar
-from npucc.dialects.graph_ops.elementwise import into_type
 from npucc.interpreters.graph import evaluate_op
 from npucc.numpy_functions import erf
 from npucc.types import BOOL, compute_type, element_type, is_float, numpy_dtype, tensor, type_of
