@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,7 @@ from npuisa.errors import NpuError
 from npuisa.instructions import SEMAPHORES, Engine, QSync
 from npuisa.program import Program
 from npuisa.target import Target
+from threadpoolctl import ThreadpoolController
 
 from npusim.faults import BAD_INPUTS, PROGRAM_ORDER, place
 from npusim.memory import Memory
@@ -50,6 +53,17 @@ def run_functional(
     """
     simulator = FunctionalSimulator(program, target or Target.load(program.target))
     return simulator.run(inputs, progress=progress, taps=taps)
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def _one_blas_thread() -> AbstractContextManager[object]:
+    """With several threads BLAS splits a product by their number, and equal columns may round differently: the values
+    would depend on the machine. (A model whose weights are all equal shows it: its scores are ties.)"""
+    return _blas().limit(limits=1, user_api="blas")
 
 
 @dataclass(slots=True)
@@ -130,7 +144,7 @@ class FunctionalSimulator:
     def execute(self, *, progress: Progress | None = None, taps: dict[int, Tap] | None = None) -> None:
         """Run the program on the memory as it is."""
         self._staging.forget()
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), _one_blas_thread():
             self._execute(progress, taps or {})
 
     def _execute(self, progress: Progress | None, taps: dict[int, Tap]) -> None:

@@ -16,19 +16,29 @@ MAX_BYTES = 1 << 30
 COMMAND = "import resource, sys; from npucc.cli.main import main; sys.argv[0] = 'npucc'; main()"
 
 
+LAUNCHER = (
+    "import resource, subprocess, sys\n"
+    "code = subprocess.run([sys.executable, '-c', *sys.argv[2:]]).returncode\n"
+    "peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss\n"
+    "open(sys.argv[1], 'w').write(f'{code} {peak}')\n"
+)
+"""Starts the command from a small process: a child's peak includes the size of its parent at the fork."""
+
+
 def run_npucc(arguments: list[str], folder: Path) -> tuple[int, str, str, int]:
     """(exit code, stdout, stderr, peak resident bytes) of the command in a process of its own."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *arguments],
-        cwd=folder,
-        stdout=(folder / "stdout").open("w"),
-        stderr=(folder / "stderr").open("w"),
-        env={**os.environ, "TMPDIR": str(folder), "NPUCC_CACHE": str(folder)},
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    with (folder / "stdout").open("w") as stdout, (folder / "stderr").open("w") as stderr:
+        subprocess.run(
+            [sys.executable, "-c", LAUNCHER, str(folder / "verdict"), COMMAND, *arguments],
+            cwd=folder,
+            stdout=stdout,
+            stderr=stderr,
+            env={**os.environ, "TMPDIR": str(folder), "NPUCC_CACHE": str(folder)},
+            check=True,
+        )
+    code, peak = (int(number) for number in (folder / "verdict").read_text().split())
     texts = [(folder / name).read_text() for name in ("stdout", "stderr")]
-    return process.returncode, texts[0], texts[1], usage.ru_maxrss * 1024
+    return code, texts[0], texts[1], peak * 1024
 
 
 @pytest.mark.parametrize("name", CASES)
