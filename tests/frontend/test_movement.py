@@ -30,9 +30,11 @@ def test_slice_like_python(start, end, step, axis, one_node, run):
     inputs = [x, integers(start), integers(end), integers(axis), integers(step)]
     model = one_node("Slice", inputs, constants=[1, 2, 3, 4])
     size = x.shape[axis]
-    # ONNX clamps; an end before the first element of a backward slice has no Python spelling but None.
+    # ONNX clamps both to the axis, Python only some: a backward slice that starts before the axis starts at element 0,
+    # and its end before the first element has no Python spelling but None.
+    first = max(start, -size) if step < 0 else start
     stop = None if step < 0 and end < -size else end
-    expected = x[slice(start, stop, step)] if axis in (0, -2) else x[:, slice(start, stop, step)]
+    expected = x[slice(first, stop, step)] if axis in (0, -2) else x[:, slice(first, stop, step)]
     np.testing.assert_array_equal(run(model, {"x0": x})[0], expected)
 
 
