@@ -18,9 +18,11 @@ from npusim.semantics.plan import Prepared
 from npusim.staging import Staging
 from npusim.views import Array, Type, View
 
-_PARTIAL, _INTEGER_PARTIAL = range(2)
+_WHOLE_VECTORS = 64
+"""Columns that BLAS kernels treat alike (a multiple of every vector and unroll width in use)."""
+_PARTIAL, _INTEGER_PARTIAL, _PADDED = range(3)
 """Scratch slots of this module; users start at `FREE_SLOT`."""
-FREE_SLOT = 2
+FREE_SLOT = 3
 _SHORTEST_F32_CUT = 128
 
 
@@ -86,6 +88,12 @@ def blasable(view: View) -> bool:
     return ordered(rows, outer, inner, columns) or ordered(columns, inner, outer, rows)
 
 
+def _ragged(dst: Array) -> bool:
+    """A row vector whose columns are not a whole number of vectors: BLAS sums the last columns in another way, so that
+    columns that are equal would give sums that are not. A classifier's tied scores must stay ties."""
+    return dst.shape[-2] == 1 and dst.shape[-1] % _WHOLE_VECTORS != 0
+
+
 class Product:
     """dst[..., m, n] (+)= a[..., m, k] @ b[..., k, n] for operands in the arithmetic's compute type."""
 
@@ -103,7 +111,7 @@ class Product:
         if self._k == 0:
             if not accumulate:
                 dst.fill(0)
-        elif self._direct and not accumulate:
+        elif self._direct and not accumulate and not _ragged(dst):
             np.matmul(a, b, out=dst)
         elif len(self._cuts) == 1:
             self._add_part(accumulate, dst, a, b)
@@ -113,14 +121,26 @@ class Product:
                 accumulate = True
 
     def _add_part(self, accumulate: bool, dst: Array, a: Array, b: Array) -> None:
-        part = self._scratch.take(_PARTIAL, dst.shape, self._rule.compute)
-        np.matmul(a, b, out=part)
+        part = self._multiply(dst, a, b)
         if not is_float(self._rule.target):
             part = self._to_integer(part)
         if accumulate:
             np.add(dst, part, out=dst, casting="same_kind")
         else:
             copy(part, dst)
+
+    def _multiply(self, dst: Array, a: Array, b: Array) -> Array:
+        """a @ b in the compute type; a ragged row vector with columns of zeros added up to whole vectors."""
+        if not _ragged(dst):
+            part = self._scratch.take(_PARTIAL, dst.shape, self._rule.compute)
+            return np.matmul(a, b, out=part)
+        columns = dst.shape[-1]
+        width = -(-columns // _WHOLE_VECTORS) * _WHOLE_VECTORS
+        padded = self._scratch.take(_PADDED, (*b.shape[:-1], width), self._rule.compute)
+        padded[..., :columns] = b
+        padded[..., columns:] = 0
+        part = self._scratch.take(_PARTIAL, (*dst.shape[:-1], width), self._rule.compute)
+        return np.matmul(a, padded, out=part)[..., :columns]
 
     def _to_integer(self, part: Array) -> Array:
         if self._rule.compute == F64:  # may exceed the accumulator, which wraps: a float conversion would not
