@@ -78,7 +78,7 @@ class Verdict:
         )
 
 
-def examine(name: str, weights: str, target: Target, options: Options, kind: InputKind = "normal") -> Verdict:
+def examine(name: str, weights: str, target: Target, options: Options, kind: str = "") -> Verdict:
     """Run every check on one model; `weights`: `given`, or `seeded` for models whose weights are mere constants."""
     verdict = Verdict(name, weights)
     file = resolve_model(name)
@@ -87,7 +87,7 @@ def examine(name: str, weights: str, target: Target, options: Options, kind: Inp
         program = _compile(source, file.shapes, target, options, verdict)
         verdict.problems += _round_trip(program)
         verdict.problems += [f"hazard: {hazard}" for hazard in check_hazards(program, target, limit=3)]
-        _run(source, program, target, verdict, kind)
+        _run(source, program, target, verdict, input_kind(kind or file.inputs_kind))
     except NpuError as error:
         verdict.problems.append(str(error))
     return verdict
@@ -174,12 +174,12 @@ def main() -> int:
     parser.add_argument("-t", "--target", default="edge-4t")
     parser.add_argument("--precision", default="")
     parser.add_argument("--weights", choices=("given", "seeded"), default="")
-    parser.add_argument("--inputs-kind", default="normal")
+    parser.add_argument("--inputs-kind", default="")
     arguments = parser.parse_args()
     target, options = Target.load(arguments.target), Options(precision=arguments.precision)
     verdicts: list[Verdict] = []
     for name, weights in work_list(arguments.models, arguments.weights):
-        verdicts.append(examine(name, weights, target, options, input_kind(arguments.inputs_kind)))
+        verdicts.append(examine(name, weights, target, options, arguments.inputs_kind))
         print(f"{verdicts[-1].row()}", file=sys.stderr)
     print("\n".join(table_lines(HEADER, [verdict.row() for verdict in verdicts])))
     failed = [verdict for verdict in verdicts if verdict.problems]

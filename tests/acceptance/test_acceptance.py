@@ -18,12 +18,7 @@ LIGHT = tuple(name for name in published_models() if name.startswith("light-"))
 OTHER_TARGETS = ("phone-npu-m1-class", "tpu-v4i-class")
 
 
-DETECTORS = ("face-detection-yunet-2023mar", "ch-pp-ocrv4-det-infer")
-"""Their scores on noise are about 1e-6, where 16 bits of logit are 3 % of score: in f16 they see a picture instead."""
-
-
 def check(model: str, weights: str, target: str, precision: str) -> None:
-    kind = "picture" if model in DETECTORS and precision == "f16" else "normal"
     if model in published_models():
         try:
             fetch_model(model)
@@ -31,7 +26,7 @@ def check(model: str, weights: str, target: str, precision: str) -> None:
             if error.entry.code == "NPU-E0902":
                 pytest.skip(f"the registry cannot be reached: {error.found}")
             raise
-    assert examine(model, weights, Target.load(target), Options(precision=precision), kind).problems == []
+    assert examine(model, weights, Target.load(target), Options(precision=precision)).problems == []
 
 
 @pytest.mark.parametrize(

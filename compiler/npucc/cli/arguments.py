@@ -86,6 +86,7 @@ class ModelFile:
 
     path: Path
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
+    inputs_kind: str = "normal"
 
 
 def resolve_model(name: str) -> ModelFile:
@@ -100,8 +101,9 @@ def resolve_model(name: str) -> ModelFile:
         return ModelFile(file, {"image": (1, 1, 8, 8)})
     from npucc.frontend.models import fetch_model, published_model
 
-    shapes = {key: tuple(shape) for key, shape in published_model(name).run_inputs.items()}
-    return ModelFile(fetch_model(name), shapes)
+    model = published_model(name)
+    shapes = {key: tuple(shape) for key, shape in model.run_inputs.items()}
+    return ModelFile(fetch_model(name), shapes, model.inputs_kind)
 
 
 def input_shapes(

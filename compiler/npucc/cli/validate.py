@@ -53,7 +53,8 @@ InputsKind = Annotated[
     str,
     typer.Option(
         "--inputs-kind",
-        help="Drawn inputs: normal; wide (magnitudes, ranges); edges (NaN, inf, -0); picture (a page of digits).",
+        help="Drawn inputs: normal; wide (magnitudes, ranges); edges (NaN, inf, -0); picture (a page of digits). "
+        "Default: what suits a published model, else normal.",
     ),
 ]
 
@@ -76,7 +77,7 @@ def validate(
     precision: Precision = "",
     dim: Dims = [],  # noqa: B006
     seed: Seed = 0,
-    inputs_kind: InputsKind = "normal",
+    inputs_kind: InputsKind = "",
     check_hazards: Check = False,
     time_limit: TimeLimit = None,
     add_pass: AddPass = [],  # noqa: B006
@@ -106,7 +107,7 @@ def validate(
             inputs=given,
             shapes=input_shapes(file, given, options),
             seed=seed,
-            inputs_kind=input_kind(inputs_kind),
+            inputs_kind=input_kind(inputs_kind or file.inputs_kind),
             rtol=rtol,
             atol=atol,
             per_layer=per_layer,

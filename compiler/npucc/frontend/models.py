@@ -33,7 +33,8 @@ DOWNLOAD_SECONDS = 600
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """One entry of the table. `run_inputs`: a shape for each input, with which the model can be run."""
+    """One entry of the table. `run_inputs`: a shape for each input, with which the model can be run; `inputs_kind`:
+    what to draw them as (`npucc.inputs`): a detector answers noise with scores that are all but 0."""
 
     name: str
     registry: str
@@ -44,6 +45,7 @@ class PublishedModel:
     bytes: int
     license: str
     run_inputs: dict[str, list[int]]
+    inputs_kind: str = "normal"
 
     @property
     def is_light(self) -> bool:
