@@ -344,7 +344,7 @@ class GraphImport:
         main = func.FuncOp("main", types, Region(self.block))
         main.attributes["npucc.inputs"] = ArrayAttr([StringAttr(name) for name in self.inputs])
         main.attributes["npucc.outputs"] = ArrayAttr([StringAttr(name) for name in names])
-        outputs = {name: tuple(value.type.get_shape()) for name, value in zip(names, results)}  # pyright: ignore
+        outputs = {name: shape_of(value) for name, value in zip(names, results)}
         opset = self.loaded.opsets[""]
         module = ModuleOp([main])
         add_metadata(module, self.model_work.metadata())

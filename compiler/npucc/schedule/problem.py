@@ -40,7 +40,6 @@ class Work:
     kind: str
     """matmul | conv | depthwise_conv | window_reduce | reduce | softmax | map"""
     engine: Engine
-    groups: int = 1
     micro_cycles: float = 0.0
     epilogue: bool = False
     """A kernel runs between the root's intermediate result and the output tile."""
