@@ -4,11 +4,12 @@ from npucc.frontend.check import check_model
 from npucc.frontend.importer import ImportedModel, import_model
 from npucc.frontend.load import LoadedModel, ModelSource, load_model
 from npucc.frontend.needed_values import needed_values
-from npucc.frontend.node import ImportNode
+from npucc.frontend.node import Bounded, ImportNode
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op, supported_ops
 
 __all__ = [
+    "Bounded",
     "ImportNode",
     "ImportedModel",
     "LoadedModel",

@@ -23,7 +23,7 @@ from npucc.frontend.function_bodies import find_function
 from npucc.frontend.graph_checks import node_label, node_reads
 from npucc.frontend.load import LoadedModel, ModelSource, load_model
 from npucc.frontend.model_work import ModelWork
-from npucc.frontend.node import ImportNode, Value
+from npucc.frontend.node import Bounded, ImportNode, Output, Value
 from npucc.frontend.placeholders import Unknown, placeholders
 from npucc.frontend.problems import BAD_NODE, UNSUPPORTED_NODES, Malformed, NeedsValue, Unsupported, one_error
 from npucc.frontend.registry import find_importer
@@ -34,7 +34,7 @@ from npucc.results import NodeSupport
 from npucc.types import Array, element_of, element_of_numpy, is_float, shape_of, tensor
 
 MAX_CALL_DEPTH = 32
-Scope = dict[str, Value | Unknown | None]
+Scope = dict[str, Output | Unknown | None]
 """ONNX name -> value; None for an optional input of a function that the call leaves out."""
 CONTROL_FLOW = {"If": import_if, "Loop": import_loop, "Scan": import_scan}
 COMPILE_TIME = "its value is known at compile time"
@@ -219,7 +219,7 @@ class GraphImport:
 
     def _give_up(self, node: NodeProto, label: str, problem: Unsupported | Malformed) -> NodeSupport:
         """Placeholders for the outputs, so that the nodes behind can still be checked."""
-        values: list[Value | Unknown] = [Unknown() for _ in node.output]
+        values: Sequence[Output | Unknown] = [Unknown() for _ in node.output]
         if isinstance(problem, Unsupported):  # ONNX's shape inference is not robust against malformed nodes
             values = placeholders(node, self._scope, self.loaded.opsets, self.block)
         self._scope.update(zip(node.output, values))
@@ -232,7 +232,7 @@ class GraphImport:
             remedy=problem.remedy,
         )
 
-    def _bind(self, node: NodeProto, outputs: Sequence[Value | Unknown], scope: Scope) -> None:
+    def _bind(self, node: NodeProto, outputs: Sequence[Output | Unknown], scope: Scope) -> None:
         for index, name in enumerate(node.output):
             if name and index < len(outputs):
                 scope[name] = outputs[index]
@@ -241,7 +241,7 @@ class GraphImport:
 
     def _import_node(
         self, node: NodeProto, label: str, scope: Scope, opsets: Mapping[str, int]
-    ) -> tuple[list[Value | Unknown], str]:
+    ) -> tuple[list[Output | Unknown], str]:
         """Outputs of a node, and the rule by which it is supported."""
         domain = "" if node.domain == "ai.onnx" else node.domain
         version = opsets.get(domain, 1)
@@ -257,7 +257,9 @@ class GraphImport:
                 rule = "optional outputs that the importer does not make are not read"
                 raise Unsupported(rule, f"inputs {', '.join(node.input)}")
             return [], "depends on an unsupported node"
-        known = [value for value in inputs if not isinstance(value, Unknown)]
+        if any(isinstance(value, Bounded) for value in inputs):
+            raise Unsupported("nodes read outputs whose shape is known", "an output whose shape depends on data")
+        known = [value for value in inputs if not isinstance(value, Unknown | Bounded)]
         view = ImportNode(node, label, domain, version, known, self.build)
         if node.op_type in ("Constant", "ConstantOfShape", "Shape", "Size", "Identity") and importer:
             return _as_list(importer(view)), COMPILE_TIME
@@ -265,25 +267,28 @@ class GraphImport:
         if folded is not None:
             return list(folded), COMPILE_TIME
         if node.op_type in CONTROL_FLOW and not domain:
-            return self._import_control_flow(view, scope, opsets), "its steps are known at compile time"
+            return list(self._import_control_flow(view, scope, opsets)), "its steps are known at compile time"
         if importer is not None:
             outputs = _as_list(importer(view))
             self.model_work.note(view, outputs)
             return outputs, ""
         return self._import_function(view), "expanded to its function body"
 
-    def _import_control_flow(self, view: ImportNode, scope: Scope, opsets: Mapping[str, int]) -> list[Value | Unknown]:
+    def _import_control_flow(
+        self, view: ImportNode, scope: Scope, opsets: Mapping[str, int]
+    ) -> Sequence[Output | Unknown]:
         """If, Loop or Scan; the bodies see the values around them."""
 
         def run(body: GraphProto, arguments: Mapping[str, Value]) -> list[Value | Unknown]:
             inner: Scope = {**scope, **arguments}
             self._add_initializers(body, inner)
             self._import_nodes(body.node, view.label, inner, opsets)
-            return self._results([value.name for value in body.output], inner)
+            outputs = self._results([value.name for value in body.output], inner)
+            return [Unknown() if isinstance(value, Bounded) else value for value in outputs]
 
         return CONTROL_FLOW[view.op_type](view, run)
 
-    def _import_function(self, view: ImportNode) -> list[Value | Unknown]:
+    def _import_function(self, view: ImportNode) -> list[Output | Unknown]:
         """A node without importer function, by the body that the model or the ONNX schema gives for it."""
         body = find_function(self.loaded.proto, view.proto, view.domain, view.opset, view)
         if body is None:
@@ -307,7 +312,7 @@ class GraphImport:
             self._depth -= 1
 
     @staticmethod
-    def _results(names: Sequence[str], scope: Scope) -> list[Value | Unknown]:
+    def _results(names: Sequence[str], scope: Scope) -> list[Output | Unknown]:
         """The outputs of a body; those that this call leaves undefined are Unknown."""
         values = [scope.get(name) for name in names]
         return [Unknown() if value is None else value for value in values]
@@ -354,11 +359,13 @@ class GraphImport:
         value = self._scope[name]
         if value is None or isinstance(value, Unknown):
             raise TypeError(f"output {name} has no value although no problem was reported")
+        if isinstance(value, Bounded):
+            raise TypeError(f"output {name} has a shape that depends on data")
         return value if isinstance(value, SSAValue) else self.build.constant(value, name)
 
 
-def _as_list(outputs: Value | Sequence[Value]) -> list[Value | Unknown]:
-    return [outputs] if isinstance(outputs, SSAValue | np.ndarray | np.generic) else list(outputs)
+def _as_list(outputs: Output | Sequence[Output]) -> list[Output | Unknown]:
+    return [outputs] if isinstance(outputs, SSAValue | np.ndarray | np.generic | Bounded) else list(outputs)
 
 
 def _qualified(node: NodeProto, opsets: Mapping[str, int]) -> str:

@@ -19,6 +19,23 @@ Value = SSAValue | Array
 """A tensor during the import: a value of the graph, or an array that is known and not (yet) in the graph."""
 
 
+@dataclass(frozen=True)
+class Bounded:
+    """An output whose shape depends on data: `value` has the bound's static shape, its leading box is valid.
+
+    `extents[i]` is the size of axis i at run time: an i64 tensor of shape () or [1] that the device computes, or a
+    static size. What lies outside of the box is undefined. Whatever reads the output runs in a later program, which is
+    compiled for the sizes found.
+    """
+
+    value: SSAValue
+    extents: tuple[SSAValue | int, ...]
+
+
+Output = Value | Bounded
+"""What an importer function may return for an output."""
+
+
 @dataclass
 class ImportNode:
     """One node. `domain` is "" for ONNX's own ops; `opset` is the version of that domain; `inputs` has None for

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from onnx import NodeProto, TypeProto, helper
 from xdsl.dialects.builtin import UnrealizedConversionCastOp
 from xdsl.ir import Block, SSAValue
 
-from npucc.frontend.node import Value
+from npucc.frontend.node import Output, Value
 from npucc.frontend.type_inference import infer_types
 from npucc.types import element_of_numpy, tensor
 
@@ -20,11 +21,11 @@ class Unknown:
 
 
 def placeholders(
-    node: NodeProto, scope: Mapping[str, Value | Unknown | None], opsets: Mapping[str, int], block: Block
-) -> list[Value | Unknown]:
+    node: NodeProto, scope: Mapping[str, Output | Unknown | None], opsets: Mapping[str, int], block: Block
+) -> Sequence[Value | Unknown]:
     """One value per output: of the type that ONNX's shape inference gives, or Unknown."""
     known = {name: scope[name] for name in node.input if name}
-    values = {name: value for name, value in known.items() if value is not None and not isinstance(value, Unknown)}
+    values = {name: value for name, value in known.items() if isinstance(value, SSAValue | np.ndarray)}
     domain = "" if node.domain == "ai.onnx" else node.domain
     inferred = infer_types(node, values, domain, opsets) or {}
     return [_placeholder(inferred.get(name), block) for name in node.output]

@@ -6,8 +6,9 @@ decorators) or a function without arguments that registers. An importer function
     @onnx_op("MyOp", since=1, domain="com.example")
     def my_op(node: ImportNode) -> SSAValue | Sequence[SSAValue]
 
-and returns the outputs in ONNX's order (trailing optional outputs that nothing reads may be left out). It raises
-`Unsupported` for valid nodes it cannot import and `Malformed` for nodes that contradict ONNX.
+and returns the outputs in ONNX's order (trailing optional outputs that nothing reads may be left out); an output whose
+shape depends on data is a `Bounded`. It raises `NeedsValue` where the value of an input must be known, `Unsupported`
+for valid nodes it cannot import and `Malformed` for nodes that contradict ONNX.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from npucc.frontend import ops
-from npucc.frontend.node import ImportNode, Value
+from npucc.frontend.node import ImportNode, Output
 
-Importer = Callable[[ImportNode], Value | Sequence[Value]]
+Importer = Callable[[ImportNode], Output | Sequence[Output]]
 
 ENTRY_POINT_GROUP = "npucc.ops"
 _TABLE: dict[tuple[str, str], dict[int, Importer]] = {}
