@@ -35,9 +35,14 @@ def scalar_ops(op: ElementwiseOp) -> list[Operation]:
     return list(block.ops)
 
 
-def micro_ops(op: ElementwiseOp) -> int:
-    """Upper bound of the micro-operations of `op` (constants included, nothing shared yet)."""
-    return len(scalar_ops(op))
+def micro_ops(ops: Iterable[ElementwiseOp], immediates: int) -> int:
+    """Upper bound of the micro-operations of a kernel of `ops`: equal constants are one, nothing else is shared.
+
+    `immediates`: scalar constants that the ops read; each is a micro-operation, too.
+    """
+    scalars = [scalar for op in ops for scalar in scalar_ops(op)]
+    constants = {(scalar.value, scalar.result.type) for scalar in scalars if isinstance(scalar, arith.ConstantOp)}
+    return sum(not isinstance(scalar, arith.ConstantOp) for scalar in scalars) + len(constants) + immediates
 
 
 def kernel_interval(ops: Iterable[ElementwiseOp], target: Target, fused_ops: int) -> float:

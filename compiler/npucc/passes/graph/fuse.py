@@ -63,11 +63,10 @@ class _Cluster:
     root: Operation
     ops: list[Operation] = field(default_factory=list)
 
-    def sources(self) -> set[SSAValue]:
-        """Tensors that the kernel reads besides the root's own result (scalar constants are immediates)."""
+    def operands(self) -> set[SSAValue]:
+        """What the kernel reads besides the results of the cluster's own ops."""
         inside = set(self.ops)
-        operands = {value for op in self.kernel_ops() for value in op.operands}
-        return {v for v in operands if v.owner not in inside and not is_scalar_constant(v)}
+        return {v for op in self.kernel_ops() for v in op.operands if v.owner not in inside}
 
     def kernel_ops(self) -> list[graph.ElementwiseOp]:
         """The ops computed by the epilogue's kernel."""
@@ -81,7 +80,9 @@ class _Cluster:
     def fits(self) -> bool:
         """Whether the kernel stays within the machine's limits."""
         limit = MAX_SOURCES if isinstance(self.root, graph.ElementwiseOp) else MAX_SOURCES - 1
-        return len(self.sources()) <= limit and sum(map(micro_ops, self.kernel_ops())) <= MAX_MICRO_OPS
+        immediates = {value for value in self.operands() if is_scalar_constant(value)}
+        tensors = len(self.operands()) - len(immediates)
+        return tensors <= limit and micro_ops(self.kernel_ops(), len(immediates)) <= MAX_MICRO_OPS
 
 
 def is_scalar_constant(value: SSAValue) -> bool:
