@@ -72,6 +72,8 @@ class TilingSpec:
     result: Access
     macs: int = 0
     """Multiply-accumulates of the whole op (0 for other work)."""
+    moves: bool = False
+    """The result holds elements of the operands as they are: a result of its own keeps their type."""
 
 
 def identity_access(shape: tuple[int, ...], dtype: str, dims: tuple[int, ...] | None = None) -> Access:

@@ -49,6 +49,7 @@ from npucc.dialects.graph_ops.elementwise import (
     UnaryOp,
     emit_scalar,
 )
+from npucc.dialects.graph_ops.indexed import GatherOp, ScatterOp
 from npucc.dialects.graph_ops.logic import (
     AndOp,
     EqualOp,
@@ -80,6 +81,7 @@ Graph = Dialect(
         MatmulOp, ConvOp, DepthwiseConvOp,
         WindowReduceOp, ReduceOp, SoftmaxOp, LogSoftmaxOp,
         TransposeOp, ReshapeOp, SliceOp, ExpandOp, ConcatOp,
+        GatherOp, ScatterOp,
         ConstantOp, GroupOp, YieldOp,
     ],
     [ScheduleAttr],
@@ -109,6 +111,7 @@ __all__ = [
     "ExpandOp",
     "Expm1Op",
     "FloorOp",
+    "GatherOp",
     "Graph",
     "GraphOp",
     "GreaterOp",
@@ -138,6 +141,7 @@ __all__ = [
     "ReshapeOp",
     "RoundOp",
     "ScalarBuilder",
+    "ScatterOp",
     "ScheduleAttr",
     "SigmoidOp",
     "SignOp",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from xdsl.dialects.builtin import (
@@ -214,7 +214,9 @@ class GraphOp(IRDLOperation, ABC):
 
 
 class TileableOp(GraphOp, ABC):
-    """An op that can be the root of a group."""
+    """An op that can be the root of a group. `EPILOGUE`: whether element-wise ops may follow it in its group."""
+
+    EPILOGUE: ClassVar[bool] = True
 
     @abstractmethod
     def tiling(self) -> TilingSpec:
