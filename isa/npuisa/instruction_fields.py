@@ -101,7 +101,7 @@ class Operand:
 
 
 NO_OPERAND = Operand(0xFFFF, 0)
-"""An optional source that is absent."""
+"""An optional operand that is absent."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,10 @@ def _field(spec: FieldSpec, **default: Any) -> Any:
     return dataclasses.field(metadata={"bits": spec}, **default)
 
 
-def dest(*spaces: Space, access: str = "w", doc: str = "") -> Any:
-    """A destination operand in one of `spaces`."""
-    return _field(FieldSpec(21, "operand", doc, spaces, access))
+def dest(*spaces: Space, access: str = "w", optional: bool = False, doc: str = "") -> Any:
+    """A destination operand in one of `spaces`; an optional one defaults to `NO_OPERAND`."""
+    spec = FieldSpec(21, "operand", doc, spaces, access, optional)
+    return _field(spec, default=NO_OPERAND) if optional else _field(spec)
 
 
 def source(*spaces: Space, optional: bool = False, doc: str = "") -> Any:

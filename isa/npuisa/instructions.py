@@ -39,6 +39,7 @@ from npuisa.instruction_fields import (
     simm,
     source,
 )
+from npuisa.order_instructions import VCompress, VScan, VSort, sort_workspace
 
 __all__ = [
     "BY_MNEMONIC",
@@ -75,10 +76,13 @@ __all__ = [
     "SHalt",
     "SLi",
     "SLoop",
+    "VCompress",
     "VDwconv",
     "VMap",
     "VNorm",
     "VReduce",
+    "VScan",
+    "VSort",
     "VWindow",
     "choice",
     "dest",
@@ -87,6 +91,7 @@ __all__ = [
     "instruction",
     "reg",
     "simm",
+    "sort_workspace",
     "source",
 ]
 

@@ -30,11 +30,15 @@ from npuisa.instructions import (
     Operand,
     OutStore,
     QSync,
+    VCompress,
     VDwconv,
     VMap,
     VNorm,
     VReduce,
+    VScan,
+    VSort,
     VWindow,
+    sort_workspace,
 )
 from npuisa.kernel import Kernel
 
@@ -42,6 +46,8 @@ BAD_OPERANDS = error_code("NPU-E0312", ExitCode.BAD_INPUT, "Operands break the i
 
 ACCUMULATOR_FLOATS = frozenset({"f32", "f64"})
 ACCUMULATOR_INTEGERS = frozenset({"i32", "i64"})
+POSITIONS = frozenset({"i32", "i64"})
+"""Types in which instructions write positions and counts."""
 _ACCUMULATE = "float operands accumulate in f32 or f64, integer operands in i32 or i64"
 
 Views = Mapping[str, Descriptor]
@@ -227,6 +233,48 @@ def _norm(instruction: VNorm, views: Views, kernels: Sequence[Kernel]) -> Broken
     return None
 
 
+def _sort(instruction: VSort, views: Views, kernels: Sequence[Kernel]) -> Broken | None:
+    dst, src, work = views["dst"], views["src"], views["work"]
+    broken = _positions(dst, src)
+    if broken is not None:
+        return broken
+    words = sort_workspace(src.dims[-1], dst.dims[-1], src.dtype.bits)
+    if work.dims == (words,) and work.dtype.bits == 64:
+        return None
+    return Broken(f"work needs dims ({words},) of a 64-bit type for lines of these sizes")
+
+
+def _positions(dst: Descriptor, src: Descriptor) -> Broken | None:
+    """`dst` holds positions in the lines of `src`, at most one per element."""
+    if not dst.dims or dst.dims[:-1] != src.dims[:-1] or dst.dims[-1] > src.dims[-1]:
+        return Broken("dst needs the dims of its source, at least one, and at most as many elements per line")
+    return None if dst.dtype.name in POSITIONS else Broken("positions are i32 or i64")
+
+
+def _scan(instruction: VScan, views: Views, kernels: Sequence[Kernel]) -> Broken | None:
+    dst, src = views["dst"], views["src"]
+    if dst.dims != src.dims or not dst.dims:
+        return Broken("source and destination need the same dims, at least one")
+    same = dst.dtype.is_float == src.dtype.is_float
+    return None if same else Broken("floats run into floats and integers into integers")
+
+
+def _compress(instruction: VCompress, views: Views, kernels: Sequence[Kernel]) -> Broken | None:
+    dst, mask, src, count = views["dst"], views["mask"], views.get("src"), views.get("count")
+    check_fill(dst)
+    if src is None:
+        broken = _positions(dst, mask)
+    elif not dst.dims or src.dims != mask.dims or dst.dims[:-1] != mask.dims[:-1] or dst.dims[-1] > mask.dims[-1]:
+        broken = Broken("src needs the dims of mask, and dst at most as many elements per line")
+    else:
+        broken = None if dst.dtype == src.dtype else Broken("elements keep their type")
+    if broken is None and count is not None and count.dims != (*mask.dims[:-1], 1):
+        broken = Broken("count has one element per line of mask")
+    if broken is None and count is not None and count.dtype.name not in POSITIONS:
+        broken = Broken("counts are i32 or i64")
+    return broken
+
+
 OPERAND_RULES: dict[type[Instruction], OperandRule] = {
     QSync: _sync,
     DmaCopy: _copy,
@@ -240,5 +288,8 @@ OPERAND_RULES: dict[type[Instruction], OperandRule] = {
     VWindow: _window,
     VNorm: _norm,
     VDwconv: _dwconv,
+    VSort: _sort,
+    VScan: _scan,
+    VCompress: _compress,
 }
 """The rule of every instruction of a queued engine; a new instruction adds its own here."""

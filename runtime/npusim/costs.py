@@ -73,8 +73,8 @@ from npusim.costs_matrix import (
     gemm_stream_cycles,
     matrix_rate,
 )
+from npusim.costs_order import ORDER_COSTS, compress_cycles, scan_cycles, sort_cycles
 from npusim.costs_vector import (
-    VectorCycles,
     dwconv_cycles,
     half_rate,
     kernel_interval,
@@ -88,6 +88,7 @@ from npusim.costs_vector import (
     window_cycles,
     window_parts,
 )
+from npusim.lane_cost import sram_bound, vector_cost
 from npusim.matrix_feeds import MatrixFeeds, conv_feeds, gemm_feeds
 from npusim.register_steps import register_values
 from npusim.windows import real_share
@@ -98,6 +99,7 @@ __all__ = [
     "Traffic",
     "burst_bytes",
     "channel_bytes_per_cycle",
+    "compress_cycles",
     "depthwise_cycles",
     "dma_cycles",
     "dma_stream_cycles",
@@ -112,6 +114,8 @@ __all__ = [
     "norm_cycles",
     "passes_interval",
     "reduce_cycles",
+    "scan_cycles",
+    "sort_cycles",
     "sram_bytes_per_cycle",
     "window_cycles",
 ]
@@ -121,7 +125,7 @@ BRANCH_TAKEN_CYCLES = 3
 """Extra cycles of a taken branch: the sequencer refills a three-stage front end (isa design)."""
 
 CostFunction = Callable[[Any, Program, Target], Cost]
-COSTS: dict[type[Instruction], CostFunction] = {}
+COSTS: dict[type[Instruction], CostFunction] = {**ORDER_COSTS}
 _Function = TypeVar("_Function", bound=CostFunction)
 
 
@@ -189,13 +193,8 @@ def _fill(instruction: DmaFill, program: Program, target: Target) -> Cost:
 # --- matrix engine ----------------------------------------------------------------------------------------
 
 
-def _sram_bound(target: Target, busy: float, lines: float) -> float:
-    """Cycles by which an instruction's own lines exceed what all banks deliver in `busy` cycles."""
-    return max(lines / target.sram.banks - busy, 0.0)
-
-
 def _matrix_cost(target: Target, parts: MatrixCycles, sram_read: float, lines: float) -> Cost:
-    own = _sram_bound(target, float(parts.fill + parts.occupancy), lines)
+    own = sram_bound(target, float(parts.fill + parts.occupancy), lines)
     return Cost(
         useful=float(parts.useful),
         padding=float(parts.padding),
@@ -269,22 +268,6 @@ def _mx_dwconv(instruction: MxDwconv, program: Program, target: Target) -> Cost:
 # --- output stage and vector engine -----------------------------------------------------------------------
 
 
-def _vector_cost(
-    target: Target, parts: VectorCycles, read: int, written: Descriptor, lines: float, access: float = 0.0
-) -> Cost:
-    """Cost of lane work: the lanes' pace, the worst view's bank accesses (`access` cycles), or all lines together."""
-    busy = float(parts.useful) + float(parts.padding)
-    return Cost(
-        useful=float(parts.useful),
-        padding=float(parts.padding),
-        fill_drain=float(parts.fill_drain),
-        bank_conflict=max(access - busy, _sram_bound(target, busy, lines), 0.0),
-        sram_read=read,
-        sram_written=written.bytes,
-        sram_lines=lines,
-    )
-
-
 def _present(program: Program, *operands: Operand) -> list[Descriptor]:
     return [program.descriptors[operand.desc] for operand in operands if operand != NO_OPERAND]
 
@@ -312,7 +295,7 @@ def _element_wise(
     vectors = -(-dst.elements // lanes)
     read = sum(streamed_bytes(view) for view in in_sram)
     lines = sum(view_lines(target, view, lanes) for view in (dst, *in_sram))
-    return _vector_cost(target, parts, read, dst, lines, vectors * worst)
+    return vector_cost(target, parts, read, dst, lines, vectors * worst)
 
 
 @_costs(OutStore)
@@ -343,7 +326,7 @@ def _reduce(instruction: VReduce, program: Program, target: Target) -> Cost:
     parts = reduce_parts(target, kept, reduced, innermost, wide, strided.cycles, behind)
     lanes, lines = target.vector.lanes, _row_lines(target, src, strided)
     access = 0.0 if innermost else -(-src.elements // lanes) * view_access(target, src, lanes).cycles
-    return _vector_cost(target, parts, streamed_bytes(src), dst, lines + view_lines(target, dst, lanes), access)
+    return vector_cost(target, parts, streamed_bytes(src), dst, lines + view_lines(target, dst, lanes), access)
 
 
 def _strided_access(target: Target, src: Descriptor, rows_of: list[int]) -> Access:
@@ -367,7 +350,7 @@ def _norm(instruction: VNorm, program: Program, target: Target) -> Cost:
     strided = _strided_access(target, src, [len(src.dims) - 1])
     parts = norm_parts(target, rows, length, instruction.fn, half_rate(dst.dtype, src.dtype), strided.cycles)
     lines = 3 * _row_lines(target, src, strided) + view_lines(target, dst, target.vector.lanes)
-    return _vector_cost(target, parts, 3 * streamed_bytes(src), dst, lines)
+    return vector_cost(target, parts, 3 * streamed_bytes(src), dst, lines)
 
 
 @_costs(VWindow)
@@ -397,7 +380,7 @@ def _v_dwconv(instruction: VDwconv, program: Program, target: Target) -> Cost:
         cost,
         useful=cost.useful * real,
         padding=cost.padding + cost.useful * (1 - real),
-        bank_conflict=cost.bank_conflict + _sram_bound(target, busy, lines),
+        bank_conflict=cost.bank_conflict + sram_bound(target, busy, lines),
         sram_read=cost.sram_read + (w.elements if held else dst.elements * window) * w.dtype.bytes,
         sram_lines=lines,
     )
@@ -410,7 +393,7 @@ def _windowed(target: Target, dst: Descriptor, src: Descriptor, walked: Axes, wi
     reads = -(-dst.elements // lanes) * window
     one = vector_access(geometry_of(target.sram), walked, src.dtype.bytes, lanes)
     lines = reads * one.lines + view_lines(target, dst, lanes)
-    return _vector_cost(target, parts, dst.elements * window * src.dtype.bytes, dst, lines, reads * one.cycles)
+    return vector_cost(target, parts, dst.elements * window * src.dtype.bytes, dst, lines, reads * one.cycles)
 
 
 ENGINE_LABELS = {engine: engine.name.lower() for engine in Engine}

@@ -12,6 +12,7 @@ from npuisa.program import Program
 
 FLOATS = tuple(dtype.name for dtype in DTYPES if dtype.is_float)
 INTEGERS = tuple(dtype.name for dtype in DTYPES if not dtype.is_float)
+POSITIONS = ("i32", "i64")
 SIZES = st.integers(1, 9)
 Shapes = dict[str, tuple[int, ...]]
 
@@ -31,6 +32,9 @@ def legal_fields(draw: st.DrawFn, program: Program, cls: type[Instruction]) -> d
         "v.reduce": _reduce,
         "v.window": _window,
         "v.norm": _norm,
+        "v.sort": _sort,
+        "v.scan": _norm,
+        "v.compress": _compress,
         "q.sync": _sync,
     }.get(cls.mnemonic)
     if make is None:
@@ -69,6 +73,12 @@ def _types(draw: st.DrawFn, mnemonic: str) -> dict[str, tuple[str, ...]]:
     """Element types that an operand may have, where not all are legal."""
     if mnemonic == "v.norm":
         return {"dst": FLOATS, "src": FLOATS}
+    if mnemonic == "v.sort":
+        return {"dst": POSITIONS, "work": ("i64", "u64", "f64"), "src": ("f32", "f16", "bf16", "i8", "u32", "bool")}
+    if mnemonic == "v.scan":
+        return dict.fromkeys(("dst", "src"), draw(st.sampled_from((FLOATS, INTEGERS))))
+    if mnemonic == "v.compress":
+        return {"count": POSITIONS} | dict.fromkeys(("dst", "src"), (draw(st.sampled_from(POSITIONS)),))
     if mnemonic == "out.store":
         return {"acc": ("f32", "f64", "i32", "i64")}
     if mnemonic not in ("mx.gemm", "mx.conv", "mx.dwconv", "v.dwconv"):
@@ -100,6 +110,24 @@ def _fill(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
 def _norm(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
     dims = _dims(draw, 1, 4)
     return {"dst": dims, "src": dims}, {}
+
+
+def _sort(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
+    src = _dims(draw, 1, 4)
+    count = draw(st.integers(1, src[-1]))
+    # Twice the power of two that holds the wanted elements; `_types` has no 64-bit keys, which need a word of their own.
+    words = min(src[-1], 2 * next(block for block in (1, 2, 4, 8, 16) if block >= count))
+    return {"dst": (*src[:-1], count), "src": src, "work": (words,)}, {}
+
+
+def _compress(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
+    mask = _dims(draw, 1, 4)
+    shapes = {"dst": (*mask[:-1], draw(st.integers(1, mask[-1]))), "mask": mask}
+    if draw(st.booleans()):
+        shapes["src"] = mask
+    if draw(st.booleans()):
+        shapes["count"] = (*mask[:-1], 1)
+    return shapes, {}
 
 
 def _gemm(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:

@@ -43,6 +43,7 @@ class Bench:
         strides: tuple[int, ...] | None = None,
         alignment: int = 64,
         shift: int = 0,
+        fill: float = 0,
     ) -> Operand:
         """An operand of `dims` at a fresh place; `data` is what it holds at the start."""
         kind = dtype_of_numpy(dtype)
@@ -51,7 +52,7 @@ class Bench:
         low, high = probe.byte_range()
         base = -(-self.next_free[space] // alignment) * alignment + shift - low
         self.next_free[space] = base + high
-        descriptor = Descriptor(f"d{len(self.descriptors)}", space, kind, base, dims, strides)
+        descriptor = Descriptor(f"d{len(self.descriptors)}", space, kind, base, dims, strides, fill)
         self.descriptors.append(descriptor)
         if data is not None:
             self.initial.append((descriptor, np.asarray(data, kind.numpy)))

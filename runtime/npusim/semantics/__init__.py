@@ -11,10 +11,13 @@ from npuisa.instructions import (
     MxGemm,
     OutStore,
     QSync,
+    VCompress,
     VDwconv,
     VMap,
     VNorm,
     VReduce,
+    VScan,
+    VSort,
     VWindow,
 )
 
@@ -23,6 +26,7 @@ from npusim.semantics.depthwise import prepare_dwconv
 from npusim.semantics.dma import prepare_copy, prepare_fill
 from npusim.semantics.elementwise import prepare_map
 from npusim.semantics.gemm import prepare_gemm
+from npusim.semantics.order import prepare_compress, prepare_scan, prepare_sort
 from npusim.semantics.plan import Context, Prepare, Prepared, nothing
 from npusim.semantics.pooling import prepare_window
 from npusim.semantics.reduction import prepare_norm, prepare_reduce
@@ -49,6 +53,9 @@ SEMANTICS: dict[type[Instruction], Prepare] = {
     VWindow: prepare_window,
     VNorm: prepare_norm,
     VDwconv: prepare_dwconv,
+    VSort: prepare_sort,
+    VScan: prepare_scan,
+    VCompress: prepare_compress,
 }
 """Per instruction class of a queued engine, the function that prepares it (instructions of the sequencer are
 executed by `sequence.dynamic_stream`)."""
