@@ -16,6 +16,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from npucc.constants import ConstantStore
 from npucc.dialects import graph
+from npucc.frontend.bounded import apply_rule
 from npucc.frontend.builder import GraphBuilder, Shape
 from npucc.frontend.control_flow import import_if, import_loop, import_scan
 from npucc.frontend.folding import fold
@@ -26,7 +27,7 @@ from npucc.frontend.model_work import ModelWork
 from npucc.frontend.node import Bounded, ImportNode, Output, Value
 from npucc.frontend.placeholders import Unknown, placeholders
 from npucc.frontend.problems import BAD_NODE, UNSUPPORTED_NODES, Malformed, NeedsValue, Unsupported, one_error
-from npucc.frontend.registry import find_importer
+from npucc.frontend.registry import Importer, find_importer
 from npucc.frontend.shapes import bind_shapes, declared_inputs
 from npucc.frontend.tensors import tensor_to_array, type_name
 from npucc.module_metadata import add_metadata
@@ -258,7 +259,8 @@ class GraphImport:
                 raise Unsupported(rule, f"inputs {', '.join(node.input)}")
             return [], "depends on an unsupported node"
         if any(isinstance(value, Bounded) for value in inputs):
-            raise Unsupported("nodes read outputs whose shape is known", "an output whose shape depends on data")
+            view = ImportNode(node, label, domain, version, [], self.build)
+            return self._import_bounded(view, [v for v in inputs if not isinstance(v, Unknown)], importer)
         known = [value for value in inputs if not isinstance(value, Unknown | Bounded)]
         view = ImportNode(node, label, domain, version, known, self.build)
         if node.op_type in ("Constant", "ConstantOfShape", "Shape", "Size", "Identity") and importer:
@@ -273,6 +275,20 @@ class GraphImport:
             self.model_work.note(view, outputs)
             return outputs, ""
         return self._import_function(view), "expanded to its function body"
+
+    def _import_bounded(
+        self, view: ImportNode, inputs: Sequence[Output | None], importer: Importer | None
+    ) -> tuple[list[Output | Unknown], str]:
+        """A node that reads a tensor whose shape depends on data, by the rule of its op."""
+
+        def run(inner: ImportNode) -> list[Output]:
+            outputs = self._import_function(inner) if importer is None else _as_list(importer(inner))
+            return [output for output in outputs if not isinstance(output, Unknown)]
+
+        outputs = apply_rule(view, inputs, run)
+        if outputs is None:
+            raise Unsupported("nodes read outputs whose shape is known", "an output whose shape depends on data")
+        return list(outputs), "works on buffers of the greatest size"
 
     def _import_control_flow(
         self, view: ImportNode, scope: Scope, opsets: Mapping[str, int]
