@@ -108,7 +108,7 @@ class InstructionResolver:
             return self.register(token)
         if spec.enum is not None:
             return self._choice(item, token)
-        if spec.kind in ("kernel", "loop"):
+        if spec.kind in ("kernel", "loop", "descriptor", "semaphore"):
             return self._named(self.names[spec.kind], token)
         if spec.kind == "target" and token.type != "INT":
             return self._named(self.names["label"], token)

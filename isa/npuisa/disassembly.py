@@ -159,11 +159,12 @@ class _Printer:
             return f"r{value}"
         if spec.enum is not None:
             return spec.enum(value).name.lower()
-        if spec.kind == "kernel":
-            return self.kernels[value]
         if spec.kind == "loop":
             return f"step{value}"
-        return labels[value] if spec.kind == "target" else str(value)
+        if spec.kind == "target":
+            return labels[value]
+        names = {"kernel": self.kernels, "descriptor": self.descriptors, "semaphore": self.semaphores}.get(spec.kind)
+        return str(value) if names is None else names[value]
 
     def _operand(self, operand: Operand) -> str:
         if operand == NO_OPERAND:

@@ -68,6 +68,14 @@ class BranchFn(IntEnum):
     GE = 4
 
 
+class DescField(IntEnum):
+    """What `d.set` writes and `d.get` reads of a descriptor."""
+
+    DIM = 0
+    STRIDE = 1
+    BASE = 2
+
+
 class ReduceFn(IntEnum):
     """Functions of `v.reduce` and `v.window`."""
 
@@ -110,7 +118,7 @@ class FieldSpec:
 
     width: int
     kind: str
-    """operand | reg | imm | simm | enum | kernel | loop | target | engine"""
+    """operand | reg | imm | simm | enum | kernel | loop | target | descriptor | semaphore"""
     doc: str = ""
     spaces: tuple[Space, ...] = ()
     access: str = ""
@@ -160,7 +168,7 @@ def choice(enum: type[IntEnum], width: int, default: IntEnum | None = None, doc:
 
 
 def index(kind: str, width: int = 16, doc: str = "") -> Any:
-    """An index into a table (`kernel`, `loop`) or the program (`target`)."""
+    """An index into a table (`kernel`, `loop`, `descriptor`, `semaphore`) or the program (`target`)."""
     return _field(FieldSpec(width, kind, doc))
 
 

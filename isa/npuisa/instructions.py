@@ -24,6 +24,7 @@ from npuisa.instruction_fields import (
     AccMode,
     AluFn,
     BranchFn,
+    DescField,
     Engine,
     FieldSpec,
     Instruction,
@@ -40,6 +41,7 @@ from npuisa.instruction_fields import (
     source,
 )
 from npuisa.order_instructions import VCompress, VScan, VSort, sort_workspace
+from npuisa.sequencer_instructions import DGet, DSet, SAlu, SBr, SemInit, SFence, SHalt, SLd, SLi, SLoop, SSt
 
 __all__ = [
     "BY_MNEMONIC",
@@ -57,6 +59,9 @@ __all__ = [
     "AccMode",
     "AluFn",
     "BranchFn",
+    "DGet",
+    "DSet",
+    "DescField",
     "DmaCopy",
     "DmaFill",
     "Engine",
@@ -74,8 +79,11 @@ __all__ = [
     "SBr",
     "SFence",
     "SHalt",
+    "SLd",
     "SLi",
     "SLoop",
+    "SSt",
+    "SemInit",
     "VCompress",
     "VDwconv",
     "VMap",
@@ -95,56 +103,7 @@ __all__ = [
     "source",
 ]
 
-# --- sequencer --------------------------------------------------------------------------------------------
-
-
-@instruction(opcode=0x01, mnemonic="s.li", engine=Engine.SEQ)
-class SLi(Instruction):
-    """rd = value."""
-
-    rd: int = reg()
-    value: int = simm(64)
-
-
-@instruction(opcode=0x02, mnemonic="s.alu", engine=Engine.SEQ)
-class SAlu(Instruction):
-    """rd = fn(ra, rb + value): the second source is a register plus an immediate (use r0 for one of them)."""
-
-    fn: AluFn = choice(AluFn, 5)
-    rd: int = reg()
-    ra: int = reg()
-    rb: int = reg(0)
-    value: int = simm(32, 0)
-
-
-@instruction(opcode=0x03, mnemonic="s.br", engine=Engine.SEQ)
-class SBr(Instruction):
-    """Branch to instruction `to` when the condition on ra and rb holds."""
-
-    fn: BranchFn = choice(BranchFn, 3)
-    ra: int = reg(0)
-    rb: int = reg(0)
-    to: int = index("target", 24)
-
-
-@instruction(opcode=0x04, mnemonic="s.loop", engine=Engine.SEQ)
-class SLoop(Instruction):
-    """Run the instructions after this one up to `end` (exclusive) `count` times; the loop table's entry
-    `step` moves registers after each iteration. Count 0 skips the body. At most 4 deep."""
-
-    count: int = imm(32)
-    end: int = index("target", 24)
-    step: int = index("loop")
-
-
-@instruction(opcode=0x05, mnemonic="s.fence", engine=Engine.SEQ)
-class SFence(Instruction):
-    """Wait until every queue is empty and every engine idle."""
-
-
-@instruction(opcode=0x06, mnemonic="s.halt", engine=Engine.SEQ)
-class SHalt(Instruction):
-    """Drain as `s.fence` does and end the program."""
+# --- queues (the sequencer's own instructions: `sequencer_instructions.py`) ------------------------------------
 
 
 @instruction(opcode=0x07, mnemonic="q.sync", engine=None, units=QUEUED_ENGINES)

@@ -23,6 +23,7 @@ from npuisa.instructions import (
     NO_OPERAND,
     DmaCopy,
     DmaFill,
+    Engine,
     Instruction,
     MxConv,
     MxDwconv,
@@ -30,6 +31,8 @@ from npuisa.instructions import (
     Operand,
     OutStore,
     QSync,
+    SLd,
+    SSt,
     VCompress,
     VDwconv,
     VMap,
@@ -85,6 +88,8 @@ def check_operands(
         elif not slot.spec.optional:
             broken = broken or Broken(f"operand {slot.name} is required", "no operand")
     rule = OPERAND_RULES.get(type(instruction))
+    if instruction.engine is Engine.SEQ and (instruction.waits or instruction.posts):
+        broken = Broken("the sequencer neither waits for nor posts semaphores", "", "use s.fence or q.sync")
     if broken is None and rule is not None:
         broken = rule(instruction, views, kernels)
     if broken is not None:
@@ -137,6 +142,11 @@ def _at_least_one(instruction: Instruction, *fields: str) -> Broken | None:
 
 def _sync(instruction: QSync, views: Views, kernels: Sequence[Kernel]) -> Broken | None:
     return _at_least_one(instruction, "count")
+
+
+def _element(instruction: SLd | SSt, views: Views, kernels: Sequence[Kernel]) -> Broken | None:
+    (view,) = views.values()
+    return None if view.elements == 1 else Broken("a scalar access moves exactly one element")
 
 
 def _copy(instruction: DmaCopy, views: Views, kernels: Sequence[Kernel]) -> Broken | None:
@@ -277,6 +287,8 @@ def _compress(instruction: VCompress, views: Views, kernels: Sequence[Kernel]) -
 
 OPERAND_RULES: dict[type[Instruction], OperandRule] = {
     QSync: _sync,
+    SLd: _element,
+    SSt: _element,
     DmaCopy: _copy,
     DmaFill: _fill,
     MxGemm: _gemm,
@@ -292,4 +304,4 @@ OPERAND_RULES: dict[type[Instruction], OperandRule] = {
     VScan: _scan,
     VCompress: _compress,
 }
-"""The rule of every instruction of a queued engine; a new instruction adds its own here."""
+"""The rule of every instruction with operands and of q.sync; a new instruction adds its own here."""

@@ -121,7 +121,14 @@ def _holds(spec: FieldSpec) -> str:
     if spec.enum is not None:
         return ", ".join(f"{member.name.lower()} = {int(member)}" for member in spec.enum)
     low, high = field_limits(spec)
-    names = {"reg": "scalar register", "kernel": "kernel", "loop": "loop table entry", "target": "instruction index"}
+    names = {
+        "reg": "scalar register",
+        "kernel": "kernel",
+        "loop": "loop table entry",
+        "target": "instruction index",
+        "descriptor": "descriptor",
+        "semaphore": "semaphore",
+    }
     return names.get(spec.kind) or (f"{low}..{high}" if spec.width <= 32 else f"{spec.width}-bit signed integer")
 
 

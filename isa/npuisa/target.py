@@ -136,6 +136,9 @@ class Sram(_Strict):
     bytes: int = Field(gt=0, description="bytes of operand memory")
     banks: int = Field(gt=0, description="banks, interleaved by lines")
     bank_bytes: int = Field(gt=0, description="bytes that one bank delivers per cycle")
+    latency_cycles: int = Field(
+        default=1, ge=0, description="cycles that the sequencer waits for one element (s.ld, s.st)"
+    )
 
 
 class Dma(_Strict):

@@ -202,6 +202,8 @@ def _check_instructions(program: Program, findings: _Findings) -> None:
         "kernel": len(program.kernels),
         "loop": len(program.loops),
         "target": len(program.instructions) + 1,
+        "descriptor": len(program.descriptors),
+        "semaphore": len(program.semaphores),
     }
     for number, item in enumerate(program.instructions):
         place = findings.place("instruction", number)

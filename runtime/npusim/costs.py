@@ -12,13 +12,15 @@ from dataclasses import replace
 from math import prod
 from typing import Any, TypeVar
 
-from npuisa.descriptor import Descriptor
+from npuisa.descriptor import Descriptor, Space
 from npuisa.errors import ExitCode, NpuError, error_code
 from npuisa.instructions import (
     BY_MNEMONIC,
     NO_OPERAND,
+    DGet,
     DmaCopy,
     DmaFill,
+    DSet,
     Engine,
     Instruction,
     MxConv,
@@ -29,10 +31,13 @@ from npuisa.instructions import (
     QSync,
     SAlu,
     SBr,
+    SemInit,
     SFence,
     SHalt,
+    SLd,
     SLi,
     SLoop,
+    SSt,
     VDwconv,
     VMap,
     VNorm,
@@ -61,6 +66,7 @@ from npusim.costs_dma import (
     dma_cycles,
     dma_stream_cycles,
     fill_cost,
+    latency_cycles,
 )
 from npusim.costs_matrix import (
     MatrixCycles,
@@ -156,7 +162,7 @@ def instruction_cost(instruction: Instruction, program: Program, target: Target)
 # --- sequencer --------------------------------------------------------------------------------------------
 
 
-@_costs(SLi, SAlu, SBr, SFence, SHalt)
+@_costs(SLi, SAlu, SBr, SFence, SHalt, SemInit, DSet, DGet)
 def _scalar(instruction: Instruction, program: Program, target: Target) -> Cost:
     """1 cycle of issue; a taken branch and the waiting of fences are the simulation's to add."""
     return Cost(useful=1.0)
@@ -166,6 +172,24 @@ def _scalar(instruction: Instruction, program: Program, target: Target) -> Cost:
 def _loop(instruction: SLoop, program: Program, target: Target) -> Cost:
     """1 cycle of issue at the loop's start; the loop unit repeats and moves registers beside issue."""
     return Cost(useful=1.0)
+
+
+@_costs(SLd)
+def _load(instruction: SLd, program: Program, target: Target) -> Cost:
+    """1 cycle of issue and the memory's latency, for which the sequencer waits; DRAM moves a burst."""
+    view = program.descriptors[instruction.src.desc]
+    if view.space is not Space.DRAM:
+        return Cost(useful=1.0, latency=target.sram.latency_cycles, sram_read=view.bytes, sram_lines=1.0)
+    return Cost(useful=1.0, latency=target.dram.latency_cycles, dram_read=target.dram.burst_bytes)
+
+
+@_costs(SSt)
+def _store(instruction: SSt, program: Program, target: Target) -> Cost:
+    """As a load; a write to DRAM waits for its acknowledgement."""
+    view = program.descriptors[instruction.dst.desc]
+    if view.space is not Space.DRAM:
+        return Cost(useful=1.0, latency=target.sram.latency_cycles, sram_written=view.bytes, sram_lines=1.0)
+    return Cost(useful=1.0, latency=latency_cycles(target, write=True), dram_written=target.dram.burst_bytes)
 
 
 @_costs(QSync)

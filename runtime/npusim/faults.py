@@ -12,6 +12,7 @@ OUT_OF_BOUNDS = error_code("NPU-E0404", ExitCode.BAD_INPUT, "An operand lies out
 PROGRAM_ORDER = error_code("NPU-E0405", ExitCode.BAD_INPUT, "Program order blocks on a semaphore")
 BAD_INPUTS = error_code("NPU-E0407", ExitCode.BAD_INPUT, "Inputs do not match the program's signature")
 BAD_REGIONS = error_code("NPU-E0408", ExitCode.BAD_INPUT, "The program's DRAM regions contradict each other")
+LOAD_RECORD = error_code("NPU-E0409", ExitCode.BAD_INPUT, "Recorded loads do not belong to the program")
 
 
 def place(program: Program, index: int) -> str:

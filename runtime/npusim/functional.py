@@ -17,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 from npuisa.descriptor import Space
 from npuisa.errors import NpuError
-from npuisa.instructions import SEMAPHORES, Engine, QSync
+from npuisa.instructions import SEMAPHORES, Engine, QSync, SemInit
 from npuisa.program import Program
 from npuisa.target import Target
 from threadpoolctl import ThreadpoolController
 
 from npusim.faults import BAD_INPUTS, PROGRAM_ORDER, place
 from npusim.memory import Memory
+from npusim.scalar_memory import ElementMemory, Loaded
 from npusim.semantics import SEMANTICS, Context
 from npusim.sequence import DEFAULT_STEP_LIMIT, Issued, StaticInstruction, decode, dynamic_stream
 from npusim.staging import Staging
@@ -94,6 +95,8 @@ class FunctionalSimulator:
         self._staging = Staging(keep=True)
         self.overflows: Counter[int] = Counter()
         """Of the last run: static instruction -> finite elements that it stored as an infinite f16."""
+        self.loads: list[Loaded] = []
+        """Of the last run: what each executed `s.ld` gave, for the cycle model and the hazard checker to replay."""
         context = Context(program, staging=self._staging, overflows=self.overflows)
         self._steps = [self._prepare(static, context) for static in self._statics]
 
@@ -150,7 +153,12 @@ class FunctionalSimulator:
     def _execute(self, progress: Progress | None, taps: dict[int, Tap]) -> None:
         semaphores = (self.program.semaphores + [0] * SEMAPHORES)[:SEMAPHORES]
         steps, staging = self._steps, self._staging
-        stream = dynamic_stream(self.program, self._statics, step_limit=self._step_limit)
+        elements = ElementMemory(self.program, self.memory, staging.written)
+        self.loads = elements.record
+        presets = {
+            index: item for index, item in enumerate(self.program.instructions) if isinstance(item, SemInit)
+        }
+        stream = dynamic_stream(self.program, self._statics, step_limit=self._step_limit, memory=elements)
         for executed, (pc, offsets, accumulate) in enumerate(stream, 1):
             step = steps[pc]
             if step is not None:
@@ -165,6 +173,8 @@ class FunctionalSimulator:
                     staging.written(low + offset, high + offset)
                 for semaphore, count in step.posts:
                     semaphores[semaphore] += count
+            elif pc in presets:
+                semaphores[presets[pc].sem] = presets[pc].value
             if pc in taps:
                 taps[pc](Issued(pc, offsets, accumulate), self.memory)
             if progress is not None and executed % PROGRESS_INTERVAL == 0:

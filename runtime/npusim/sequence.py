@@ -3,10 +3,8 @@
 One stream serves the functional simulator, the cycle model and the hazard checker. Everything that does not
 change from issue to issue is decoded once into `StaticInstruction`s; an issue carries only byte offsets.
 
-Rules that the instruction table leaves open and that hold here:
+Rules that the instruction table leaves open and that hold here (those of scalars: `scalar_unit`):
 
-- register r0 reads as 0 and ignores writes; scalars wrap to 64 bits; `SHL` / `SHR` take the shift modulo 64
-  and `SHR` keeps the sign; `DIV` truncates toward zero, `REM` has the dividend's sign, dividing by 0 traps;
 - loops that end at the same instruction close from the inside out;
 - a branch to the `end` of the innermost loop is its `continue`; a branch outside a loop's body leaves that
   loop and its registers keep the values they have;
@@ -20,33 +18,19 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from npuisa.descriptor import Descriptor
 from npuisa.errors import NpuError
-from npuisa.instructions import (
-    LOOP_DEPTH,
-    NO_OPERAND,
-    AccMode,
-    AluFn,
-    BranchFn,
-    Engine,
-    Instruction,
-    Operand,
-    SAlu,
-    SBr,
-    SHalt,
-    SLi,
-    SLoop,
-)
-from npuisa.operand_rules import BAD_OPERANDS, check_operands
+from npuisa.instructions import LOOP_DEPTH, AccMode, Engine, SBr, SHalt, SLoop
 from npuisa.program import Increment, Program
 
-from npusim.faults import CONTROL_FLOW, SCALAR_TRAP, STEP_LIMIT, place
+from npusim.faults import CONTROL_FLOW, STEP_LIMIT, place
+from npusim.scalar_memory import AssumedLoads, ScalarMemory
+from npusim.scalar_unit import ScalarUnit, wrap
+from npusim.static_instruction import StaticInstruction, decode
+
+__all__ = ["DEFAULT_STEP_LIMIT", "Issued", "StaticInstruction", "decode", "dynamic_stream"]
 
 DEFAULT_STEP_LIMIT = 1_000_000_000
 """Instructions that a program may execute before it counts as endless."""
-
-_MIN, _MAX, _WRAP = -(1 << 63), (1 << 63) - 1, 1 << 64
-
 
 class Issued(NamedTuple):
     """One executed instruction.
@@ -61,109 +45,24 @@ class Issued(NamedTuple):
     accumulate: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StaticInstruction:
-    """What is known of an instruction before it runs.
-
-    Operands are listed in the order of the class's fields: `fields` (names), `descriptors` (None: an optional
-    source that is absent), `registers` (r0 where none is added), `access` ('r', 'w' or 'rw').
-    """
-
-    index: int
-    instruction: Instruction
-    engine: Engine
-    fields: tuple[str, ...]
-    descriptors: tuple[Descriptor | None, ...]
-    registers: tuple[int, ...]
-    access: tuple[str, ...]
-
-    @property
-    def waits(self) -> tuple[int, ...]:
-        """Semaphores the instruction waits for."""
-        return self.instruction.waits
-
-    @property
-    def posts(self) -> tuple[int, ...]:
-        """Semaphores the instruction increments when it is done."""
-        return self.instruction.posts
-
-
-def decode(program: Program) -> list[StaticInstruction]:
-    """Resolve operands, check every index and what the operands are; NpuError names all that break a rule."""
-    problems: list[NpuError] = []
-    decoded = [_decode_one(program, index, problems) for index in range(len(program.instructions))]
-    if problems:
-        raise NpuError(CONTROL_FLOW, "the program points outside its own tables", problems=problems)
-    _check_operands(program)
-    return decoded
-
-
-def _check_operands(program: Program) -> None:
-    problems: list[NpuError] = []
-    for index, instruction in enumerate(program.instructions):
-        try:
-            check_operands(instruction, program.descriptors, program.kernels)
-        except NpuError as error:
-            error.where = place(program, index)
-            problems.append(error)
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise NpuError(BAD_OPERANDS, f"{len(problems)} instructions break their rules", problems=problems)
-
-
-def _decode_one(program: Program, index: int, problems: list[NpuError]) -> StaticInstruction:
-    instruction = program.instructions[index]
-    names: list[str] = []
-    descriptors: list[Descriptor | None] = []
-    registers: list[int] = []
-    access: list[str] = []
-    size = len(program.instructions)
-    tables = {"kernel": len(program.kernels), "loop": len(program.loops), "target": size + 1}
-    for name, spec in type(instruction).fields():
-        value = getattr(instruction, name)
-        if spec.kind == "operand":
-            names.append(name)
-            descriptors.append(_descriptor(program, index, name, value, problems))
-            registers.append(value.reg)
-            access.append(spec.access)
-        elif spec.kind in tables and not 0 <= value < tables[spec.kind]:
-            problems.append(_outside(program, index, name, value, tables[spec.kind]))
-    if isinstance(instruction, SLoop) and instruction.end <= index:
-        problems.append(_outside(program, index, "end", instruction.end, size + 1))
-    operands = tuple(names), tuple(descriptors), tuple(registers), tuple(access)
-    return StaticInstruction(index, instruction, instruction.engine, *operands)
-
-
-def _descriptor(
-    program: Program, index: int, name: str, operand: Operand, problems: list[NpuError]
-) -> Descriptor | None:
-    if operand == NO_OPERAND:
-        return None
-    if not 0 <= operand.desc < len(program.descriptors):
-        problems.append(_outside(program, index, f"{name}.desc", operand.desc, len(program.descriptors)))
-        return None
-    return program.descriptors[operand.desc]
-
-
-def _outside(program: Program, index: int, field: str, value: int, size: int) -> NpuError:
-    legal = f"{index + 1} to {size - 1}" if field == "end" else f"0 to {size - 1}"
-    message = f"field {field} is out of range"
-    return NpuError(CONTROL_FLOW, message, place(program, index), str(value), f"legal: {legal}")
-
-
 def dynamic_stream(
-    program: Program, statics: list[StaticInstruction] | None = None, *, step_limit: int = DEFAULT_STEP_LIMIT
+    program: Program,
+    statics: list[StaticInstruction] | None = None,
+    *,
+    step_limit: int = DEFAULT_STEP_LIMIT,
+    memory: ScalarMemory | None = None,
 ) -> Iterator[Issued]:
-    """Every instruction executed, in program order, sequencer instructions included (with empty offsets).
+    """Every instruction executed, in program order, sequencer instructions included.
 
-    `statics` is the result of `decode(program)`; it is computed when absent. Raises NpuError when more than
+    `statics` is the result of `decode(program)`; it is computed when absent. `memory` answers `s.ld` and takes `s.st`,
+    each before its record is yielded and after everything before it was; by default loads are assumed as the program
+    says (`AssumedLoads`). Raises NpuError when more than
     `step_limit` instructions execute, a loop nests deeper than the machine allows or the scalar unit traps.
     """
     statics = decode(program) if statics is None else statics
     code = [_action(static) for static in statics]
     registers = [0] * 32
-    scalar = _Scalar(program, registers)
+    scalar = ScalarUnit(program, registers, AssumedLoads() if memory is None else memory)
     loops: list[_ActiveLoop] = []
     end = -1
     pc, steps, last = 0, 0, len(code)
@@ -189,11 +88,11 @@ def dynamic_stream(
             yield Issued(pc, (), taken)
             pc = payload.to if taken else pc + 1
             end = _leave(pc, loops)
-        else:
+        elif kind == _HALT:
             yield Issued(pc, (), False)
-            if kind == _HALT:
-                return
-            scalar.execute(pc, payload)
+            return
+        else:
+            yield Issued(pc, scalar.execute(payload), False)
             pc += 1
         while pc == end:
             if loops[-1].next_iteration(registers):
@@ -226,7 +125,7 @@ def _action(static: StaticInstruction) -> tuple[int, Any, bool, int]:
         return _LOOP, instruction, False, 0
     if isinstance(instruction, SBr):
         return _BRANCH, instruction, False, 0
-    return _HALT if isinstance(instruction, SHalt) else _SCALAR, instruction, False, 0
+    return _HALT if isinstance(instruction, SHalt) else _SCALAR, static, False, 0
 
 
 def _offset_getter(registers: tuple[int, ...]) -> Callable[[list[int]], tuple[int, ...]]:
@@ -252,7 +151,7 @@ class _ActiveLoop:
         """Move the registers; whether an iteration is left. At the end, restore what has no modulus."""
         for increment in self.increments:
             value = registers[increment.reg] + increment.step
-            registers[increment.reg] = value % increment.modulus if increment.modulus else _wrap(value)
+            registers[increment.reg] = value % increment.modulus if increment.modulus else wrap(value)
         self.left -= 1
         if self.left > 0:
             return True
@@ -282,65 +181,3 @@ def _leave(pc: int, loops: list[_ActiveLoop]) -> int:
     while loops and not loops[-1].start <= pc <= loops[-1].end:
         loops.pop()
     return loops[-1].end if loops else -1
-
-
-def _wrap(value: int) -> int:
-    return value if _MIN <= value <= _MAX else (value - _MIN) % _WRAP + _MIN
-
-
-def _quotient(a: int, b: int) -> int:
-    magnitude = abs(a) // abs(b)
-    return magnitude if (a < 0) == (b < 0) else -magnitude
-
-
-_ALU: dict[AluFn, Callable[[int, int], int]] = {
-    AluFn.ADD: lambda a, b: a + b,
-    AluFn.SUB: lambda a, b: a - b,
-    AluFn.MUL: lambda a, b: a * b,
-    AluFn.DIV: _quotient,
-    AluFn.REM: lambda a, b: a - b * _quotient(a, b),
-    AluFn.MIN: min,
-    AluFn.MAX: max,
-    AluFn.AND: lambda a, b: a & b,
-    AluFn.OR: lambda a, b: a | b,
-    AluFn.XOR: lambda a, b: a ^ b,
-    AluFn.SHL: lambda a, b: a << (b & 63),
-    AluFn.SHR: lambda a, b: a >> (b & 63),
-    AluFn.SLT: lambda a, b: int(a < b),
-    AluFn.SEQ: lambda a, b: int(a == b),
-}
-
-_CONDITION: dict[BranchFn, Callable[[int, int], bool]] = {
-    BranchFn.ALWAYS: lambda a, b: True,
-    BranchFn.EQ: lambda a, b: a == b,
-    BranchFn.NE: lambda a, b: a != b,
-    BranchFn.LT: lambda a, b: a < b,
-    BranchFn.GE: lambda a, b: a >= b,
-}
-
-
-class _Scalar:
-    """The scalar unit: executes `s.li` and `s.alu`, decides branches."""
-
-    def __init__(self, program: Program, registers: list[int]) -> None:
-        self._program = program
-        self._registers = registers
-
-    def holds(self, branch: SBr) -> bool:
-        """Whether the branch is taken."""
-        return _CONDITION[branch.fn](self._registers[branch.ra], self._registers[branch.rb])
-
-    def execute(self, pc: int, instruction: Instruction) -> None:
-        """Run a scalar instruction; `s.fence` changes no value."""
-        if isinstance(instruction, SLi):
-            self._write(instruction.rd, instruction.value)
-        elif isinstance(instruction, SAlu):
-            a, b = self._registers[instruction.ra], _wrap(self._registers[instruction.rb] + instruction.value)
-            if b == 0 and instruction.fn in (AluFn.DIV, AluFn.REM):
-                where = place(self._program, pc)
-                raise NpuError(SCALAR_TRAP, "division by zero", where, f"{a} / 0", "test the divisor")
-            self._write(instruction.rd, _ALU[instruction.fn](a, b))
-
-    def _write(self, rd: int, value: int) -> None:
-        if rd:
-            self._registers[rd] = _wrap(value)

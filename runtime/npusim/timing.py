@@ -4,7 +4,8 @@ A discrete-event simulation. What an instruction costs alone comes from `costs.p
 overlap:
 
 * The sequencer issues at most one instruction per cycle, in order; s.* take 1 cycle, a taken branch 3 more,
-  a hardware loop 1 at its start. An instruction that does not fit into its engine's queue stalls the sequencer.
+  a hardware loop 1 at its start; s.ld and s.st wait for the memory as well. An instruction that does not fit into
+  its engine's queue stalls the sequencer.
 * An engine starts the head of its queue when the instruction before has left it and every semaphore the head
   waits for is positive; it takes all of them at once. Engines that wait for the same semaphore are served in
   the order in which they began to wait.
@@ -20,10 +21,11 @@ Times are floats (bandwidth is fractional), reported as whole cycles; every engi
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from collections.abc import Sequence
 from heapq import heappop, heappush
 
 from npuisa.errors import ExitCode, NpuError, error_code
-from npuisa.instructions import QUEUED_ENGINES, Engine, SBr, SFence, SHalt
+from npuisa.instructions import QUEUED_ENGINES, Engine, SBr, SemInit, SFence, SHalt
 from npuisa.program import Program
 from npuisa.target import Target
 
@@ -33,6 +35,7 @@ from npusim.costs import BRANCH_TAKEN_CYCLES, ENGINE_LABELS
 from npusim.costs_dma import port_bytes_per_cycle
 from npusim.engine_state import ALONE, Causes, Credit, EngineState, StallLog, Work, prepare_costs, prepare_work
 from npusim.faults import place
+from npusim.scalar_memory import AssumedLoads, Loaded, ReplayedLoads
 from npusim.sequence import Issued, StaticInstruction, decode, dynamic_stream
 from npusim.timing_report import build_result
 from npusim.timing_result import TimelineEntry, TimingResult
@@ -45,12 +48,16 @@ WAIT_CAUSES = tuple(f"wait_{ENGINE_LABELS[engine]}" for engine in Engine)
 """By engine number: the cause of cycles in which others wait for it."""
 
 
-def simulate_timing(program: Program, target: Target, *, timeline: bool = False) -> TimingResult:
+def simulate_timing(
+    program: Program, target: Target, *, timeline: bool = False, loads: Sequence[Loaded] | None = None
+) -> TimingResult:
     """Cycles of `program` on `target`. `timeline` keeps start and end of every execution.
 
-    Raises NpuError when the target cannot execute an instruction, and on deadlock.
+    `loads`: what the sequencer loaded in a run on data (`FunctionalSimulator.loads`); without it the loads are
+    assumed as the program says, and the result notes it. Raises NpuError when the target cannot execute an
+    instruction, and on deadlock.
     """
-    return TimingSimulator(program, target).run(timeline=timeline)
+    return TimingSimulator(program, target).run(timeline=timeline, loads=loads)
 
 
 class TimingSimulator:
@@ -64,9 +71,9 @@ class TimingSimulator:
         self._statics = decode(program)
         self._costs = prepare_costs(program, target, self._statics)
 
-    def run(self, *, timeline: bool = False) -> TimingResult:
-        """Cycles of one execution; raises NpuError on deadlock."""
-        return _Simulation(self.program, self.target, self._statics, self._costs, timeline).run()
+    def run(self, *, timeline: bool = False, loads: Sequence[Loaded] | None = None) -> TimingResult:
+        """Cycles of one execution (see `simulate_timing`); raises NpuError on deadlock."""
+        return _Simulation(self.program, self.target, self._statics, self._costs, timeline, loads).run()
 
 
 class _Simulation:
@@ -83,6 +90,7 @@ class _Simulation:
         statics: list[StaticInstruction],
         costs: list[Cost],
         timeline: bool,
+        loads: Sequence[Loaded] | None,
     ) -> None:
         self.program, self.target, self.statics = program, target, statics
         self.work = [prepare_work(static, cost, len(costs)) for static, cost in zip(statics, costs)]
@@ -90,7 +98,8 @@ class _Simulation:
         self.engine_of = [
             None if static.engine is Engine.SEQ else self.engines[static.engine] for static in self.statics
         ]
-        self.stream = dynamic_stream(program, self.statics)
+        self.memory = AssumedLoads() if loads is None else ReplayedLoads(program, loads)
+        self.stream = dynamic_stream(program, self.statics, memory=self.memory)
         self.depth = target.sequencer.queue_depth
         self.semaphores = list(program.semaphores)
         self.credits = [deque([Credit(0.0, 0, value)] if value else []) for value in program.semaphores]
@@ -187,9 +196,19 @@ class _Simulation:
         work = self.work[index]
         work.executions += 1
         work.causes["compute"] += cycles
+        if work.latency:
+            self._stall("scalar_access", self.clock + work.latency)
+        elif isinstance(instruction, SemInit):
+            self._preset(instruction)
         self.halted = isinstance(instruction, SHalt)
         self.fenced = self.halted or isinstance(instruction, SFence)
         return self.fenced
+
+    def _preset(self, instruction: SemInit) -> None:
+        """Everything that uses the semaphore lies before the last fence or behind (the hazard checker sees to it)."""
+        value = instruction.value
+        self.semaphores[instruction.sem] = value
+        self.credits[instruction.sem] = deque([Credit(self.clock, 0, value)] if value else [])
 
     def _unstall(self, now: float) -> None:
         """The queue that stalls the sequencer has room from cycle `now` on. Its engine is at work."""

@@ -20,6 +20,7 @@ CAUSES: dict[str, str] = {
     "issue": "all posts are there, but the sequencer has not issued yet",
     "queue_full": "all posts are there, but the sequencer waits for room in another engine's queue",
     "fence": "all posts are there, but the sequencer waits for all engines to be idle",
+    "scalar_access": "all posts are there, but the sequencer waits for an element that it loads or stores",
     "idle": "no instructions left",
 }
 """Causes on which cycles are booked, besides `wait_<engine>`: waiting for a post of that engine."""

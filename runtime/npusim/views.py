@@ -18,7 +18,7 @@ from npuisa.program import Program
 
 from npusim.faults import OUT_OF_BOUNDS, place
 from npusim.memory import Memory
-from npusim.sequence import StaticInstruction
+from npusim.static_instruction import StaticInstruction
 
 Array = npt.NDArray[Any]
 Type = np.dtype[Any]

@@ -16,10 +16,12 @@ from npuisa.encoding import field_limits
 from npuisa.instructions import (
     NO_OPERAND,
     TABLE,
+    Engine,
     FieldSpec,
     Instruction,
     Operand,
     SBr,
+    SemInit,
     SLoop,
 )
 from npuisa.kernel import MICRO_OPCODES, Kernel, MicroOp, MicroType, operand_types, result_type
@@ -201,29 +203,31 @@ def _body(draw: st.DrawFn, program: Program, size: int) -> list[Instruction]:
         if isinstance(item, SBr):
             places = [place for place, loop in enumerate(inside) if loop == inside[number]]
             to = draw(st.sampled_from(places))
-            found[number] = SBr(fn=item.fn, ra=item.ra, rb=item.rb, to=to, waits=item.waits, posts=item.posts)
+            found[number] = SBr(fn=item.fn, ra=item.ra, rb=item.rb, to=to)
     return found
 
 
 def _block(draw: st.DrawFn, program: Program, size: int, depth: int, found: list[Instruction]) -> None:
     for _ in range(draw(st.integers(1, size))):
         cls = draw(st.sampled_from(list(TABLE.values())))
-        if cls is SLoop and depth == 4:
+        if (cls is SLoop and depth == 4) or (cls is SemInit and not program.semaphores):
             continue
         found.append(_program_instruction(draw, program, cls))
         if cls is SLoop:
             place, item = len(found) - 1, found[-1]
             _block(draw, program, 3, depth + 1, found)
             assert isinstance(item, SLoop)
-            found[place] = SLoop(count=item.count, step=item.step, end=len(found), waits=item.waits, posts=item.posts)
+            found[place] = SLoop(count=item.count, step=item.step, end=len(found))
 
 
 def _program_instruction(draw: st.DrawFn, program: Program, cls: type[Instruction]) -> Instruction:
     fixed: dict[str, st.SearchStrategy[Any]] = {}
+    sizes = {"loop": len(program.loops), "descriptor": len(program.descriptors), "semaphore": len(program.semaphores)}
     for name, spec in cls.fields():
-        if spec.kind == "loop":
-            fixed[name] = st.integers(0, len(program.loops) - 1)
+        if spec.kind in sizes:
+            fixed[name] = st.integers(0, sizes[spec.kind] - 1)
         elif spec.kind == "target":
             fixed[name] = st.just(0)
     fixed |= {name: st.just(value) for name, value in draw(legal_fields(program, cls)).items()}
-    return draw(instructions_of(cls, len(program.semaphores), **fixed))
+    semaphores = 0 if cls.fixed_engine is Engine.SEQ else len(program.semaphores)
+    return draw(instructions_of(cls, semaphores, **fixed))

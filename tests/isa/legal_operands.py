@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
@@ -36,6 +37,8 @@ def legal_fields(draw: st.DrawFn, program: Program, cls: type[Instruction]) -> d
         "v.scan": _norm,
         "v.compress": _compress,
         "q.sync": _sync,
+        "s.ld": _element("src"),
+        "s.st": _element("dst"),
     }.get(cls.mnemonic)
     if make is None:
         return {}
@@ -96,6 +99,10 @@ def _dims(draw: st.DrawFn, least: int, most: int) -> tuple[int, ...]:
 
 def _sync(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
     return {}, {"count": draw(st.integers(1, 255))}
+
+
+def _element(name: str) -> Callable[[st.DrawFn, Program], tuple[Shapes, dict[str, Any]]]:
+    return lambda draw, program: ({name: (1,) * draw(st.integers(0, 4))}, {})
 
 
 def _copy(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:

@@ -92,8 +92,9 @@ def field_values(spec: FieldSpec) -> st.SearchStrategy[Any]:
     if spec.kind == "operand":
         names = st.sampled_from([space.name.lower() for space in spec.spaces])
         return st.builds(OperandRef, names, st.integers(0, 31))
-    if spec.kind in ("kernel", "target"):
-        return st.just("kernel" if spec.kind == "kernel" else "label")
+    symbols = {"kernel": "kernel", "target": "label", "descriptor": "sram", "semaphore": "a"}
+    if spec.kind in symbols:
+        return st.just(symbols[spec.kind])
     if spec.enum is not None:
         return st.sampled_from(list(spec.enum))
     return st.integers(*field_limits(spec))

@@ -38,8 +38,11 @@ from npucc.dialects.npu_ops.attributes import (
     with_attributes,
 )
 
+SYMBOL_KINDS = frozenset({"kernel", "target", "descriptor", "semaphore"})
+"""Kinds of fields that are an index in the program and a symbol here."""
+
 FieldValue = OperandRef | int | str | IntEnum
-"""Value of a field in the IR: operand, immediate or register number, kernel or label symbol, enumeration."""
+"""Value of a field in the IR: operand, immediate or register number, symbol, enumeration."""
 
 
 @cache
@@ -233,7 +236,7 @@ def _parse_field(parser: Parser, spec: FieldSpec) -> Attribute:
         return OperandAttr(parse_operand(parser))
     if spec.kind == "reg":
         return IntAttr(parse_register(parser))
-    if spec.kind in ("kernel", "target"):
+    if spec.kind in SYMBOL_KINDS:
         return SymbolRefAttr(parser.parse_symbol_name().data)
     return IntAttr(parser.parse_integer())
 
@@ -255,8 +258,7 @@ _ATTRIBUTE_OF_KIND: dict[str, type[Attribute]] = {
     "imm": IntAttr,
     "simm": IntAttr,
     "enum": StringAttr,
-    "kernel": SymbolRefAttr,
-    "target": SymbolRefAttr,
+    **dict.fromkeys(SYMBOL_KINDS, SymbolRefAttr),
 }
 
 STRUCTURED = frozenset({"s.loop"})

@@ -31,6 +31,14 @@ from npucc.dialects.npu_ops.instruction import InstructionOp, field_specs
 MAX_COUNT = (1 << 32) - 1
 _Op = TypeVar("_Op", bound=Operation)
 
+_DECLARED_BY: dict[str, type[Operation]] = {
+    "kernel": KernelOp,
+    "target": LabelOp,
+    "descriptor": DescOp,
+    "semaphore": SemOp,
+}
+"""What a symbol of a field names, by the field's kind."""
+
 
 @irdl_op_definition
 class LoopOp(IRDLOperation):
@@ -202,8 +210,8 @@ def _verify_symbols(op: InstructionOp, table: Mapping[str, Operation]) -> None:
     if op.origin is not None:
         _expect(table, op.origin.root_reference.data, OriginOp, op.name)
     for name, spec in field_specs(op.ISA):
-        if spec.kind in ("kernel", "target"):
-            _expect(table, str(op.field(name)), KernelOp if spec.kind == "kernel" else LabelOp, op.name)
+        if spec.kind in _DECLARED_BY:
+            _expect(table, str(op.field(name)), _DECLARED_BY[spec.kind], op.name)
 
 
 def _verify_operand(
