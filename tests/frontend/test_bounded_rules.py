@@ -1,4 +1,4 @@
-"""Rules for tensors whose shape depends on data: garbage outside of the box, and onnx.reference on the box as the judge."""
+"""Rules for data-dependent shapes: garbage outside of the box, and onnx.reference on the box as the judge."""
 
 from __future__ import annotations
 
