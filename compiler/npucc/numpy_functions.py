@@ -57,3 +57,24 @@ def integer_division(a: Array, b: Array) -> Array:
     if a.dtype.kind == "u":
         return a // b
     return ((a - np.fmod(a, b)) // b).astype(a.dtype, copy=False)
+
+
+def shift_left(a: Array, b: Array) -> Array:
+    """a * 2 ** b modulo the width of a; 0 where b is no number of bits of a."""
+    return np.where(_is_position(a, b), np.left_shift(a, b), np.zeros((), a.dtype))
+
+
+def shift_right(a: Array, b: Array) -> Array:
+    """a / 2 ** b rounded down; where b is no number of bits of a, copies of the sign (unsigned: 0)."""
+    sign = np.where(a < 0, np.full((), -1).astype(a.dtype), np.zeros((), a.dtype))
+    return np.where(_is_position(a, b), np.right_shift(a, b), sign)
+
+
+def shift_right_unsigned(a: Array, b: Array) -> Array:
+    """The bits of a signed `a` moved right, zeros behind them; 0 where b is no number of bits of a."""
+    unsigned = np.dtype(f"u{a.dtype.itemsize}")
+    return shift_right(a.view(unsigned), np.where(_is_position(a, b), b, 64).astype(unsigned)).view(a.dtype)
+
+
+def _is_position(a: Array, b: Array) -> Array:
+    return (b >= 0) & (b < 8 * a.dtype.itemsize)

@@ -10,9 +10,18 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from npuisa.dtypes import DType, dtype_named, dtype_of_numpy
+from npuisa.descriptor_encoding import integer_limits as limits_of
+from npuisa.dtypes import NARROW_FLOATS, SUB_BYTE_INTEGERS, DType, dtype_named, dtype_of_numpy
 from xdsl.dialects.builtin import (
     BFloat16Type,
+    Float4E2M1FNType,
+    Float6E2M3FNType,
+    Float6E3M2FNType,
+    Float8E4M3FNType,
+    Float8E4M3FNUZType,
+    Float8E5M2FNUZType,
+    Float8E5M2Type,
+    Float8E8M0FNUType,
     Float16Type,
     Float32Type,
     Float64Type,
@@ -30,12 +39,20 @@ _BY_NAME: dict[str, Attribute] = {
     "bf16": BFloat16Type(),
     "f32": Float32Type(),
     "f64": Float64Type(),
+    "f8e4m3fn": Float8E4M3FNType(),
+    "f8e4m3fnuz": Float8E4M3FNUZType(),
+    "f8e5m2": Float8E5M2Type(),
+    "f8e5m2fnuz": Float8E5M2FNUZType(),
+    "f8e8m0": Float8E8M0FNUType(),
+    "f6e2m3": Float6E2M3FNType(),
+    "f6e3m2": Float6E3M2FNType(),
+    "f4e2m1": Float4E2M1FNType(),
     "bool": IntegerType(1),
-    **{f"i{bits}": IntegerType(bits) for bits in (8, 16, 32, 64)},
-    **{f"u{bits}": IntegerType(bits, Signedness.UNSIGNED) for bits in (8, 16, 32, 64)},
+    **{f"i{bits}": IntegerType(bits) for bits in (2, 4, 8, 16, 32, 64)},
+    **{f"u{bits}": IntegerType(bits, Signedness.UNSIGNED) for bits in (2, 4, 8, 16, 32, 64)},
 }
 _NAMES = {element: name for name, element in _BY_NAME.items()}
-_FLOATS = frozenset(_BY_NAME[name] for name in ("f16", "bf16", "f32", "f64"))
+_FLOATS = frozenset(element for name, element in _BY_NAME.items() if dtype_named(name).is_float)
 _WIDE_INTEGERS = frozenset(_BY_NAME[name] for name in ("u32", "i64", "u64"))
 BOOL = _BY_NAME["bool"]
 
@@ -61,7 +78,7 @@ def dtype_of(element: Attribute) -> DType:
 
 
 def numpy_dtype(element: Attribute) -> np.dtype[Any]:
-    """The NumPy type that holds elements of this type (ml_dtypes for bf16)."""
+    """The NumPy type that holds elements of this type (ml_dtypes for bf16 and the types below 16 bits)."""
     return dtype_of(element).numpy
 
 
@@ -71,8 +88,19 @@ def element_of_numpy(dtype: npt.DTypeLike) -> Attribute:
 
 
 def is_float(element: Attribute) -> bool:
-    """f16, bf16, f32 or f64."""
+    """f64, f32 or a narrower float type."""
     return element in _FLOATS
+
+
+def is_narrow(element: Attribute) -> bool:
+    """Floats of 8 bits and less, integers of less than 8: they exist in memory, engines compute in wider types."""
+    dtype = dtype_of(element)
+    return dtype in NARROW_FLOATS or dtype in SUB_BYTE_INTEGERS
+
+
+def integer_limits(element: Attribute) -> tuple[int, int]:
+    """Least and greatest value of an integer type or bool."""
+    return limits_of(dtype_of(element))
 
 
 def compute_type(element: Attribute) -> Attribute:

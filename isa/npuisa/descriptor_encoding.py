@@ -162,7 +162,7 @@ def integer_limits(dtype: DType) -> tuple[int, int]:
     """Least and greatest value of an integer or bool type."""
     if dtype.name == "bool":
         return 0, 1
-    if dtype.numpy.kind == "u":
+    if dtype.is_unsigned:
         return 0, (1 << dtype.bits) - 1
     return -(1 << (dtype.bits - 1)), (1 << (dtype.bits - 1)) - 1
 
@@ -252,8 +252,7 @@ def _read_wide(
     if dtype.is_float:
         fill = float(struct.unpack("<d", reader.take(WIDE_FILL_BITS).to_bytes(8, "little"))[0])
     else:
-        unsigned = dtype.numpy.kind == "u"
-        fill = reader.take(WIDE_FILL_BITS) if unsigned else reader.take_signed(WIDE_FILL_BITS)
+        fill = reader.take(WIDE_FILL_BITS) if dtype.is_unsigned else reader.take_signed(WIDE_FILL_BITS)
     first, slots = reader.take(EXTENSION_BITS), math.ceil(rank / AXES_PER_SLOT)
     if first + slots > len(extension):
         raise _error(name, where, f"extension slots end at {len(extension)}", str(first + slots))

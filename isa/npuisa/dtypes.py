@@ -1,4 +1,8 @@
-"""Element types of the machine: code in a descriptor, width, and the NumPy type that holds them."""
+"""Element types of the machine: code in a descriptor, width, and the NumPy type that holds them.
+
+A type narrower than a byte takes one byte per element in every memory: the value in the low bits, zeros above, which
+a load ignores. Packing several into a byte is a storage format (the `format` field of a descriptor), not a type.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class DType:
-    """An element type. `code` is the 5-bit number in descriptors; `bits` the width in memory."""
+    """An element type. `code` is the 5-bit number in descriptors; `bits` the width of a value."""
 
     name: str
     code: int
@@ -21,8 +25,13 @@ class DType:
 
     @property
     def bytes(self) -> int:
-        """Width in bytes (types below 8 bits are not byte-addressable and have no entry here yet)."""
-        return self.bits // 8
+        """Bytes of an element in memory; a type below 8 bits has a byte of its own."""
+        return self.numpy.itemsize
+
+    @property
+    def is_unsigned(self) -> bool:
+        """u64, u32 ... u2 (not bool)."""
+        return self.name.startswith("u")
 
     def __str__(self) -> str:
         return self.name
@@ -46,6 +55,18 @@ DTYPES: tuple[DType, ...] = (
     _dtype("i64", 10, 64, np.int64),
     _dtype("u64", 11, 64, np.uint64),
     _dtype("bool", 12, 8, np.bool_),
+    _dtype("f8e4m3fn", 13, 8, ml_dtypes.float8_e4m3fn, True),
+    _dtype("f8e4m3fnuz", 14, 8, ml_dtypes.float8_e4m3fnuz, True),
+    _dtype("f8e5m2", 15, 8, ml_dtypes.float8_e5m2, True),
+    _dtype("f8e5m2fnuz", 16, 8, ml_dtypes.float8_e5m2fnuz, True),
+    _dtype("f8e8m0", 17, 8, ml_dtypes.float8_e8m0fnu, True),
+    _dtype("f6e2m3", 18, 6, ml_dtypes.float6_e2m3fn, True),
+    _dtype("f6e3m2", 19, 6, ml_dtypes.float6_e3m2fn, True),
+    _dtype("f4e2m1", 20, 4, ml_dtypes.float4_e2m1fn, True),
+    _dtype("i4", 21, 4, ml_dtypes.int4),
+    _dtype("u4", 22, 4, ml_dtypes.uint4),
+    _dtype("i2", 23, 2, ml_dtypes.int2),
+    _dtype("u2", 24, 2, ml_dtypes.uint2),
 )
 _BY_NAME = {dtype.name: dtype for dtype in DTYPES}
 _BY_CODE = {dtype.code: dtype for dtype in DTYPES}
@@ -65,3 +86,9 @@ def dtype_of_code(code: int) -> DType:
 def dtype_of_numpy(dtype: npt.DTypeLike) -> DType:
     """The machine type that a NumPy type is stored as; KeyError if the machine has none."""
     return _BY_NUMPY[np.dtype(dtype)]
+
+
+NARROW_FLOATS: tuple[DType, ...] = tuple(dtype for dtype in DTYPES if dtype.is_float and dtype.bits <= 8)
+"""Float types that exist in memory only: kernels load them as f32 and round to them on the store."""
+SUB_BYTE_INTEGERS: tuple[DType, ...] = tuple(dtype for dtype in DTYPES if not dtype.is_float and dtype.bits < 8)
+"""i4, u4, i2, u2: kernels load them as i32 and wrap on the store."""

@@ -2,13 +2,17 @@
 
 A kernel computes one output element from up to four source elements. Sources `s0..s3` arrive in registers
 `v0..v3`, converted to the type of the kernel's `source_types`; the value of `result` is converted to the
-destination's type (round to nearest even; to an integer: truncate toward zero, out of range is undefined).
+destination's type (round to nearest even; to an integer: truncate toward zero, out of range is undefined; integers
+keep their low bits). Floats of 8 bits and less arrive as f32; beyond their range lies infinity or, if they have none,
+NaN.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+
+from npuisa.dtypes import NARROW_FLOATS
 
 MAX_MICRO_OPS = 32
 VECTOR_REGISTERS = 16
@@ -96,6 +100,10 @@ def _table() -> tuple[MicroOpcode, ...]:
         ("cvt_bf16", 1, FLOATS, alu, "d = the nearest value of bf16 (ties to even), as F32"),
         ("expm1", 1, FLOATS, special, "e ** a - 1, precise near 0"),
         ("log1p", 1, FLOATS, special, "natural logarithm of 1 + a, precise near 0"),
+        *((f"cvt_{t}", 1, FLOATS, alu, f"d = the value as which {t} stores a, as F32") for t in NARROW_FLOATS),
+        ("shl", 2, INTEGERS, alu, "bits of a moved up by b; 0 where b is negative or not below the width"),
+        ("shr", 2, INTEGERS, alu, "bits of a moved down by b, copies of the sign behind (all of them for such a b)"),
+        ("shru", 2, INTEGERS, alu, "bits of a moved down by b, zeros behind; 0 for such a b"),
     )
     return tuple(MicroOpcode(row[0], code, *row[1:]) for code, row in enumerate(rows))
 
@@ -106,6 +114,7 @@ COMPARISONS = frozenset({"eq", "ne", "lt", "le"})
 CONVERSIONS = {f"cvt_{kind.name.lower()}": kind for kind in (*sorted(FLOATS), *sorted(INTEGERS))} | {
     "cvt_f16": MicroType.F32,
     "cvt_bf16": MicroType.F32,
+    **{f"cvt_{dtype}": MicroType.F32 for dtype in NARROW_FLOATS},
 }
 """Type of the result of each conversion."""
 

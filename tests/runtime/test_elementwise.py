@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from npuisa.descriptor import Space
 from npuisa.errors import NpuError
 from npuisa.instructions import NO_OPERAND, OutStore, VMap
-from npuisa.kernel import MICRO_OPCODES, Kernel, MicroOp, MicroType
+from npuisa.kernel import CONVERSIONS, MICRO_OPCODES, Kernel, MicroOp, MicroType
 from npusim.semantics import elementwise
 
 F32, F64, I32, I64, PRED = MicroType
@@ -78,7 +78,7 @@ INTEGER_REFERENCE = REFERENCE | {
 }
 POSITIVE = {"sqrt", "log", "log1p", "pow"}
 FLOAT_ONLY = {"sqrt", "exp", "expm1", "log", "log1p", "tanh", "erf", "sin", "cos"}
-SPECIAL = {"const", "mov", "cvt_f32", "cvt_f64", "cvt_i32", "cvt_i64", "cvt_f16", "cvt_bf16"}
+SPECIAL = {"const", "mov", "shl", "shr", "shru", *CONVERSIONS}
 
 
 def apply(bench, kernel: Kernel, arrays: list[np.ndarray], out_type, **options) -> np.ndarray:

@@ -12,9 +12,20 @@ from xdsl.ir import Attribute, Block, SSAValue
 
 from npucc.constants import ConstantStore
 from npucc.dialects import graph
+from npucc.element_conversion import converted
 from npucc.frontend.problems import Unsupported
 from npucc.frontend.tensors import MAX_ELEMENTS
-from npucc.types import Array, element_of, element_of_numpy, element_type, is_float, numpy_dtype, shape_of, tensor_of
+from npucc.types import (
+    Array,
+    element_of,
+    element_of_numpy,
+    element_type,
+    integer_limits,
+    is_float,
+    numpy_dtype,
+    shape_of,
+    tensor_of,
+)
 
 TENSOR = "tensor"
 """Discardable attribute of an op whose result is, in ONNX's own layout, the ONNX tensor of that name."""
@@ -26,14 +37,15 @@ Shape = tuple[int, ...]
 
 
 def wide_element(x: SSAValue) -> Attribute:
-    """The type in which sums and squares of x are kept: f32 for f16 and bf16, else its own."""
-    narrow = (element_type("f16"), element_type("bf16"))
-    return element_type("f32") if element_of(x) in narrow else element_of(x)
+    """The type in which sums and squares of x are kept: f32 for narrower floats, else its own."""
+    element = element_of(x)
+    return element_type("f32") if is_float(element) and numpy_dtype(element).itemsize <= 2 else element
 
 
 def _holds(dtype: np.dtype[Any], number: int) -> bool:
     """Whether an integer type (or bool) has this value."""
-    return number in (0, 1) if dtype == np.bool_ else np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
+    low, high = integer_limits(element_of_numpy(dtype))
+    return low <= number <= high
 
 
 class GraphBuilder:
@@ -164,8 +176,7 @@ class GraphBuilder:
             return x
         array = self.known(x)
         if array is not None:
-            with np.errstate(all="ignore"):
-                return self._derived(x, array.astype(numpy_dtype(element)))
+            return self._derived(x, converted(array, numpy_dtype(element)))
         return self.emit(graph.CastOp(x, element))
 
     # Arithmetic
@@ -257,5 +268,5 @@ def _neutral(fn: str, dtype: np.dtype[Any]) -> Array:
         return np.asarray(fn == "min")
     if is_float(element_of_numpy(dtype)):
         return np.asarray(-np.inf if fn == "max" else np.inf).astype(dtype)
-    limits = np.iinfo(dtype)
-    return np.asarray(limits.min if fn == "max" else limits.max, dtype)
+    low, high = integer_limits(element_of_numpy(dtype))
+    return np.asarray(low if fn == "max" else high).astype(dtype)

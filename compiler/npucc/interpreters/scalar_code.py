@@ -9,7 +9,8 @@ from xdsl.dialects import arith, math
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr
 from xdsl.ir import Block, Operation, SSAValue
 
-from npucc.numpy_functions import erf, integer_division, power
+from npucc.element_conversion import converted
+from npucc.numpy_functions import erf, integer_division, power, shift_left, shift_right, shift_right_unsigned
 from npucc.types import Array, numpy_dtype
 
 _UNARY: dict[str, Callable[[Array], Array]] = {
@@ -48,6 +49,9 @@ _BINARY: dict[str, Callable[[Array, Array], Array]] = {
     "arith.andi": np.bitwise_and,
     "arith.ori": np.bitwise_or,
     "arith.xori": np.bitwise_xor,
+    "arith.shli": shift_left,
+    "arith.shrsi": shift_right,
+    "arith.shrui": shift_right_unsigned,
     "math.powf": power,
 }
 _CONVERSIONS = frozenset(
@@ -92,7 +96,7 @@ def _evaluate(op: Operation, operands: list[Array]) -> Array:
     if isinstance(op, math.FmaOp):
         return (operands[0] * operands[1] + operands[2]).astype(dtype)
     if op.name in _CONVERSIONS:
-        return operands[0].astype(dtype)
+        return converted(operands[0], dtype)
     raise NotImplementedError(f"{op.name} has no evaluation: add it to npucc/interpreters/scalar_code.py")
 
 

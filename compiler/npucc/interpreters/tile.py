@@ -35,6 +35,7 @@ from npucc.dialects.tile import (
     YieldOp,
     memref_of,
 )
+from npucc.element_conversion import converted
 from npucc.interpreters import tile_compute as compute
 from npucc.interpreters.scalar_code import evaluate_body
 from npucc.types import Array, numpy_dtype
@@ -178,7 +179,7 @@ class _Machine:
         destination = self.array(target)
         with np.errstate(all="ignore"):
             result = self._result(op, destination)
-            destination[...] = result.astype(destination.dtype, copy=False)
+            destination[...] = converted(result, destination.dtype)
 
     def _result(self, op: InstructionOp, dst: Array) -> Array:
         match op:
@@ -213,7 +214,7 @@ class _Machine:
         arguments: list[Array] = []
         for value, map_, argument in zip(op.inputs, op.affine_maps, op.body.block.args):
             source = compute.aligned(self.array(value), map_, range(dst.ndim))
-            arguments.append(source.astype(numpy_dtype(argument.type), copy=False))
+            arguments.append(converted(source, numpy_dtype(argument.type)))
         terminator = op.body.block.last_op
         assert isinstance(terminator, YieldOp)
         result = evaluate_body(op.body.block, arguments)[terminator.value]

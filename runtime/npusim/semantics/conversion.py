@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from npusim.semantics.narrow_types import is_narrow, narrow_converter
 from npusim.views import Array, Type
 
 Convert = Callable[[Array, Array], int | None]
@@ -110,6 +111,8 @@ def _narrow_block(source: Array, out: Array) -> int:
 def converter(source: Type, target: Type) -> Convert:
     """The fastest conversion from `source` to `target` elements."""
     special: dict[tuple[Type, Type], Convert] = {(F16, F32): widen_f16, (F32, F16): narrow_f16}
+    if is_narrow(source) or is_narrow(target):
+        return narrow_converter(source, target)
     return special.get((source, target), copy)
 
 

@@ -11,10 +11,12 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+from npuisa.dtypes import NARROW_FLOATS
 from npuisa.kernel import CONVERSIONS, MicroType
 
 from npusim.semantics.conversion import copy
 from npusim.semantics.erf import erf
+from npusim.semantics.narrow_types import rounding
 from npusim.views import Array
 
 MicroFunction = Callable[..., Any]
@@ -111,11 +113,39 @@ def _round_bf16(a: Array, out: Array) -> None:
     np.copyto(out, a.astype(ml_dtypes.bfloat16))
 
 
-_ROUNDING: dict[str, MicroFunction] = {"cvt_f16": _round_f16, "cvt_bf16": _round_bf16}
+def _in_width(a: Array, b: Array) -> Array:
+    return (b >= 0) & (b < 8 * a.dtype.itemsize)
+
+
+def _shift_left(a: Array, b: Array, out: Array) -> None:
+    inside = _in_width(a, b)
+    np.copyto(out, np.where(inside, np.left_shift(a, np.where(inside, b, 0)), 0))
+
+
+def _shift_right(a: Array, b: Array, out: Array) -> None:
+    """Moving by all bits but one leaves copies of the sign."""
+    np.right_shift(a, np.where(_in_width(a, b), b, 8 * a.dtype.itemsize - 1), out=out)
+
+
+def _shift_right_unsigned(a: Array, b: Array, out: Array) -> None:
+    inside = _in_width(a, b)
+    unsigned = np.dtype(f"u{a.dtype.itemsize}")
+    moved = np.right_shift(a.view(unsigned), np.where(inside, b, 0).astype(unsigned))
+    np.copyto(out.view(unsigned), np.where(inside, moved, unsigned.type(0)))
+
+
+_ROUNDING: dict[str, MicroFunction] = {
+    "cvt_f16": _round_f16,
+    "cvt_bf16": _round_bf16,
+    **{f"cvt_{dtype}": rounding(dtype) for dtype in NARROW_FLOATS},
+}
 _INTEGER: dict[str, MicroFunction] = {
     "div": _truncating_divide,
     "floor": _identity,
     "ceil": _identity,
     "round": _identity,
     "pow": _integer_power,
+    "shl": _shift_left,
+    "shr": _shift_right,
+    "shru": _shift_right_unsigned,
 }

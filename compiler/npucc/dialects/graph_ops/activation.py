@@ -7,13 +7,13 @@ from typing import ClassVar
 
 import numpy as np
 from xdsl.dialects.builtin import Float64Type, FloatAttr, f64
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.irdl import irdl_op_definition, opt_prop_def, prop_def
 
 from npucc.dialects.graph_ops.base import require, tensor_type
 from npucc.dialects.graph_ops.elementwise import ElementwiseOp, Kinds, UnaryOp
 from npucc.dialects.graph_ops.scalar import ScalarBuilder
-from npucc.types import AnyTensor, Array, numpy_dtype
+from npucc.types import AnyTensor, Array, integer_limits, is_float
 
 
 @irdl_op_definition
@@ -178,22 +178,22 @@ class ClipOp(UnaryOp):
         return super().infer()
 
     def numpy(self, x: Array) -> Array:
-        low, high = self.bounds
+        (low, high), element = self.bounds, self.operand_types[0].element_type
         if low is not None:
-            x = np.maximum(x, _in_range(low, x.dtype))
-        return x if high is None else np.minimum(x, _in_range(high, x.dtype))
+            x = np.maximum(x, _in_range(low, element))
+        return x if high is None else np.minimum(x, _in_range(high, element))
 
     def scalar(self, s: ScalarBuilder, x: SSAValue) -> SSAValue:
         low, high = self.bounds
-        dtype = numpy_dtype(self.operand_types[0].element_type)
+        element = self.operand_types[0].element_type
         if low is not None:
-            x = s.maximum(x, s.constant(_in_range(low, dtype), x))
-        return x if high is None else s.minimum(x, s.constant(_in_range(high, dtype), x))
+            x = s.maximum(x, s.constant(_in_range(low, element), x))
+        return x if high is None else s.minimum(x, s.constant(_in_range(high, element), x))
 
 
-def _in_range(bound: float, dtype: np.dtype) -> float | int:
-    """A bound for elements of `dtype`; beyond an integer type's range it is the range's end."""
-    if dtype.kind not in "iu":
+def _in_range(bound: float, element: Attribute) -> float | int:
+    """A bound for elements of a type; beyond an integer type's range it is the range's end."""
+    if is_float(element):
         return bound
-    limits = np.iinfo(dtype)
-    return int(min(max(bound, limits.min), limits.max))
+    low, high = integer_limits(element)
+    return int(min(max(bound, low), high))

@@ -31,7 +31,17 @@ from xdsl.utils.exceptions import VerifyException
 
 from npucc.dialects.graph_ops.property_text import parse_properties, print_properties
 from npucc.tiling import TilingSpec
-from npucc.types import AnyTensor, Array, element_name, element_type, is_element, is_float, numpy_dtype, type_of
+from npucc.types import (
+    AnyTensor,
+    Array,
+    element_name,
+    element_type,
+    is_element,
+    is_float,
+    is_narrow,
+    numpy_dtype,
+    type_of,
+)
 
 NODES = "nodes"
 """Discardable attribute: the names of the ONNX nodes that an op came from."""
@@ -56,9 +66,11 @@ class Numerics:
         return numpy_dtype(element)
 
     def compute(self, element: Attribute) -> np.dtype:
-        """The NumPy type in which values of `element` are computed: f16 and bf16 compute in f32."""
+        """The NumPy type in which values of `element` are computed: floats in f32 at least, i4 and i2 in i32."""
         dtype = self.dtype(element)
-        return np.dtype(np.float32) if is_float(element) and dtype.itemsize == 2 else dtype
+        if is_float(element):
+            return np.dtype(np.float32) if dtype.itemsize <= 2 else dtype
+        return np.dtype(np.int32) if is_narrow(element) else dtype
 
 
 def nodes_of(op: Operation) -> tuple[str, ...]:

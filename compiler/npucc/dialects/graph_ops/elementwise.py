@@ -28,6 +28,7 @@ from npucc.dialects.graph_ops.base import (
 )
 from npucc.dialects.graph_ops.scalar import ScalarBuilder
 from npucc.dialects.graph_ops.unsigned import Unsigned64Builder
+from npucc.element_conversion import converted
 from npucc.numpy_functions import integer_division, power
 from npucc.tiling import Dim, TilingSpec, broadcast_access, identity_access
 from npucc.types import BOOL, AnyTensor, Array, compute_type, dtype_of, element_type, is_float, tensor
@@ -91,8 +92,8 @@ class ElementwiseOp(TileableOp, ABC):
 
     def evaluate(self, args: Sequence[Array], numerics: Numerics) -> Array:
         types = self.operand_types
-        computed = [arg.astype(numerics.compute(t.element_type), copy=False) for arg, t in zip(args, types)]
-        return self.numpy_call(computed).astype(numerics.dtype(self.result_type.element_type), copy=False)
+        computed = [converted(arg, numerics.compute(t.element_type)) for arg, t in zip(args, types)]
+        return converted(self.numpy_call(computed), numerics.dtype(self.result_type.element_type))
 
     def tiling(self) -> TilingSpec:
         result = self.result_type
@@ -186,7 +187,11 @@ UNROUNDED = "unrounded"
 
 @irdl_op_definition
 class CastOp(ElementwiseOp):
-    """Convert to another element type: to an integer toward zero, integers wrap, to bool 'is not 0'."""
+    """Convert to another element type: to an integer toward zero, integers wrap, to bool 'is not 0'.
+
+    Floats round to the nearest, ties to even. Beyond the range of an 8-bit float lies infinity or, where the type has
+    none, NaN (see `npusim.semantics.narrow_types`); to saturate, clip before.
+    """
 
     name = "graph.cast"
     ACCEPTS: ClassVar[Kinds] = "any"
@@ -201,11 +206,7 @@ class CastOp(ElementwiseOp):
         return tensor(self.operand_types[0].get_shape(), self.result_type.element_type)
 
     def evaluate(self, args: Sequence[Array], numerics: Numerics) -> Array:
-        element = self.result_type.element_type
-        dtype, x = numerics.dtype(element), args[0]
-        if x.dtype.kind not in "iub" and dtype.kind in "iu" and dtype.itemsize < 8:
-            x = x.astype(np.int64)
-        return (x != 0) if element == BOOL else x.astype(dtype, copy=False)
+        return converted(args[0], numerics.dtype(self.result_type.element_type))
 
     def numpy_call(self, args: Sequence[Array]) -> Array:
         return args[0]
@@ -214,20 +215,33 @@ class CastOp(ElementwiseOp):
     def leaves_type(self) -> bool:
         source, target = self.operand_types[0].element_type, self.result_type.element_type
         if is_float(target):
-            return UNROUNDED not in self.attributes and dtype_of(target).bits == 16 and not _holds(target, source)
+            return UNROUNDED not in self.attributes and dtype_of(target).bits <= 16 and not holds(target, source)
         return isinstance(source, IntegerType) and isinstance(target, IntegerType) and _narrows(source, target)
 
     def scalar_call(self, scalars: ScalarBuilder, args: Sequence[SSAValue]) -> SSAValue:
         target = self.result_type.element_type
-        if args[0].type == element_type("f64") and dtype_of(target).bits == 16 and is_float(target):
+        if args[0].type == element_type("f64") and dtype_of(target).bits <= 16 and is_float(target):
             # By way of f32 the value would be rounded twice.
             return scalars.rounded(args[0], target)
         return scalars.cast(args[0], compute_type(target))
 
 
-def _holds(target: Attribute, source: Attribute) -> bool:
-    """Whether each value of `source` is one of the 16-bit float `target`: both have at least 8 significant bits."""
-    return source == target or (isinstance(source, IntegerType) and source.width.data <= 8)
+def holds(target: Attribute, source: Attribute) -> bool:
+    """Whether each value of `source` is one of the float type `target` (and a NaN stays one)."""
+    if source == target:
+        return True
+    if isinstance(source, IntegerType):
+        return source.width.data <= _SIGNIFICANT_BITS.get(dtype_of(target).name, 0)
+    narrow, wide = dtype_of(source), dtype_of(target)
+    if wide.bits <= 8:
+        return False
+    if narrow.bits <= 8:
+        return narrow.name != "f8e8m0" or wide.name != "f16"
+    return wide.bits > narrow.bits
+
+
+_SIGNIFICANT_BITS = {"f16": 11, "bf16": 8, "f32": 24, "f64": 53}
+"""Integers of so many bits are exact; those of f16 are below its greatest value."""
 
 
 def _narrows(source: IntegerType, target: IntegerType) -> bool:

@@ -158,6 +158,14 @@ class ScalarBuilder:
         """Bitwise complement."""
         return self.xor(a, self.constant(-1, a))
 
+    def shift_left(self, a: SSAValue, count: SSAValue) -> SSAValue:
+        """a moved up by `count` bits, which must be less than its width."""
+        return self._insert(arith.ShLIOp(a, count))
+
+    def shift_right(self, a: SSAValue, count: SSAValue) -> SSAValue:
+        """a moved down by `count` bits, which must be less than its width; copies of the sign behind."""
+        return self._insert(arith.ShRSIOp(a, count))
+
     def cast(self, a: SSAValue, target: Attribute) -> SSAValue:
         """Convert between compute types: to an integer toward zero, to i1 'is not 0'; nothing for equal types."""
         source = a.type
@@ -179,7 +187,7 @@ class ScalarBuilder:
         return self._insert(arith.ExtSIOp(a, target) if wider else arith.TruncIOp(a, target))
 
     def rounded(self, a: SSAValue, narrow: Attribute) -> SSAValue:
-        """The f32 that is the nearest value of f16 or bf16 to a float."""
+        """The f32 that is the nearest value of a narrower float type."""
         short = self._insert(arith.TruncFOp(a, cast(AnyFloat, narrow)))
         return self._insert(arith.ExtFOp(short, Float32Type()))
 
@@ -188,4 +196,3 @@ class ScalarBuilder:
         if is_float(target):
             return self._insert(arith.UIToFPOp(a, cast(AnyFloat, target)))
         return self._insert(arith.ExtUIOp(a, cast(IntegerType, target)))
-

@@ -18,8 +18,9 @@ from npucc.dialects.graph import (
     TransposeOp,
 )
 from npucc.dialects.graph_ops.base import broadcast_shape, ints
+from npucc.dialects.graph_ops.elementwise import holds
 from npucc.passes.graph.rewriting import GraphRewriter, Rule
-from npucc.types import dtype_of, element_of, is_float, shape_of
+from npucc.types import element_of, is_float, shape_of
 
 
 def moves_only_unit_axes(shape: Sequence[int], perm: Sequence[int]) -> bool:
@@ -83,8 +84,8 @@ def cast_of_cast(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | None:
     first = element_of(source)
     if not (is_float(first) and is_float(middle) and is_float(element_of(op.result))):
         return None
-    widens = dtype_of(middle).bits > dtype_of(first).bits or middle == first
-    return rewriter.insert(CastOp(source, element_of(op.result)), op.operand.owner) if widens else None
+    changes_nothing = holds(middle, first)
+    return rewriter.insert(CastOp(source, element_of(op.result)), op.operand.owner) if changes_nothing else None
 
 
 def concat_of_concat(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | None:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from npuisa.dtypes import NARROW_FLOATS
 from npuisa.errors import NpuError
 from npuisa.kernel import MAX_CONSTANTS, MAX_MICRO_OPS, VECTOR_REGISTERS, Kernel, MicroOp, MicroType
 from xdsl.dialects import arith
@@ -20,6 +21,7 @@ from xdsl.dialects.builtin import FloatAttr, IntegerAttr, IntegerType, bf16, f16
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from npucc.passes.npu.faults import KERNEL_LIMIT, KERNEL_OP
+from npucc.types import element_type
 
 MICRO_TYPES: dict[Attribute, MicroType] = {
     f32: MicroType.F32,
@@ -48,6 +50,9 @@ DIRECT = {
     "arith.andi": "and",
     "arith.ori": "or",
     "arith.xori": "xor",
+    "arith.shli": "shl",
+    "arith.shrsi": "shr",
+    "arith.shrui": "shru",
     "math.powf": "pow",
     "math.absf": "abs",
     "math.absi": "abs",
@@ -69,7 +74,11 @@ DIRECT = {
 CONVERSIONS = frozenset(
     f"arith.{name}" for name in ("extf", "truncf", "fptosi", "sitofp", "uitofp", "extsi", "extui", "trunci")
 )
-SHORT_FLOATS: dict[Attribute, str] = {f16: "cvt_f16", bf16: "cvt_bf16"}
+SHORT_FLOATS: dict[Attribute, str] = {
+    f16: "cvt_f16",
+    bf16: "cvt_bf16",
+    **{element_type(dtype.name): f"cvt_{dtype}" for dtype in NARROW_FLOATS},
+}
 """Types that a float is only rounded to: the micro-operation's result is an f32 again."""
 _FROM_PREDICATE = frozenset({"arith.uitofp", "arith.extui"})
 """Unsigned conversions: right for predicates (0 or 1), which are the only unsigned scalars of a kernel."""
