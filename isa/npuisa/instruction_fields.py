@@ -85,6 +85,16 @@ class ReduceFn(IntEnum):
     PROD = 3
 
 
+class ScatterFn(IntEnum):
+    """How a scattered element meets the one that is there: replaces it, or is combined with it."""
+
+    NONE = 0
+    ADD = 1
+    MUL = 2
+    MIN = 3
+    MAX = 4
+
+
 class NormFn(IntEnum):
     """Functions of `v.norm`, over the last axis."""
 
@@ -122,7 +132,7 @@ class FieldSpec:
     doc: str = ""
     spaces: tuple[Space, ...] = ()
     access: str = ""
-    """operand only: 'r', 'w' or 'rw'"""
+    """operand only: 'r', 'w', 'rw' (also read where the instruction accumulates) or 'rmw' (always read)"""
     optional: bool = False
     enum: type[IntEnum] | None = None
 

@@ -8,6 +8,7 @@ beyond their memory space (ranks, dims, element types) stands in `operand_rules.
 from __future__ import annotations
 
 from npuisa.descriptor import Space
+from npuisa.indexed_instructions import DmaGather, DmaScatter, VGather, VScatter
 from npuisa.instruction_fields import (
     BY_MNEMONIC,
     DMA_ENGINES,
@@ -31,6 +32,7 @@ from npuisa.instruction_fields import (
     NormFn,
     Operand,
     ReduceFn,
+    ScatterFn,
     choice,
     dest,
     imm,
@@ -64,6 +66,8 @@ __all__ = [
     "DescField",
     "DmaCopy",
     "DmaFill",
+    "DmaGather",
+    "DmaScatter",
     "Engine",
     "FieldSpec",
     "Instruction",
@@ -83,13 +87,16 @@ __all__ = [
     "SLi",
     "SLoop",
     "SSt",
+    "ScatterFn",
     "SemInit",
     "VCompress",
     "VDwconv",
+    "VGather",
     "VMap",
     "VNorm",
     "VReduce",
     "VScan",
+    "VScatter",
     "VSort",
     "VWindow",
     "choice",

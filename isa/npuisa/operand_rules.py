@@ -23,6 +23,8 @@ from npuisa.instructions import (
     NO_OPERAND,
     DmaCopy,
     DmaFill,
+    DmaGather,
+    DmaScatter,
     Engine,
     Instruction,
     MxConv,
@@ -35,10 +37,12 @@ from npuisa.instructions import (
     SSt,
     VCompress,
     VDwconv,
+    VGather,
     VMap,
     VNorm,
     VReduce,
     VScan,
+    VScatter,
     VSort,
     VWindow,
     sort_workspace,
@@ -156,6 +160,30 @@ def _copy(instruction: DmaCopy, views: Views, kernels: Sequence[Kernel]) -> Brok
 
 def _fill(instruction: DmaFill, views: Views, kernels: Sequence[Kernel]) -> Broken | None:
     check_fill(views["dst"])
+    return None
+
+
+def _gather(instruction: DmaGather | VGather, views: Views, kernels: Sequence[Kernel]) -> Broken | None:
+    return _indexed(views, table="src", moved="dst")
+
+
+def _scatter(instruction: DmaScatter | VScatter, views: Views, kernels: Sequence[Kernel]) -> Broken | None:
+    return _indexed(views, table="dst", moved="src")
+
+
+def _indexed(views: Views, table: str, moved: str) -> Broken | None:
+    rows, part, indices = views[table], views[moved], views["indices"]
+    if not len(rows.dims) == len(part.dims) == len(indices.dims) == 3:
+        return Broken("operands need rank 3")
+    outer = (rows.dims[0], rows.dims[2])
+    if part.dims != indices.dims or (part.dims[0], part.dims[2]) != outer:
+        return Broken(f"dims must be {table} [b, s, r], {moved} [b, n, r], indices [b, n, r] (stride 0 shares)")
+    if part.elements and not rows.dims[1]:
+        return Broken("the indexed axis has no elements")
+    if rows.dtype != part.dtype:
+        return Broken("source and destination need the same element type")
+    if indices.dtype.is_float or indices.dtype.name == "bool":
+        return Broken("indices are integers")
     return None
 
 
@@ -291,6 +319,8 @@ OPERAND_RULES: dict[type[Instruction], OperandRule] = {
     SSt: _element,
     DmaCopy: _copy,
     DmaFill: _fill,
+    DmaGather: _gather,
+    DmaScatter: _scatter,
     MxGemm: _gemm,
     MxConv: _conv,
     MxDwconv: _dwconv,
@@ -303,5 +333,7 @@ OPERAND_RULES: dict[type[Instruction], OperandRule] = {
     VSort: _sort,
     VScan: _scan,
     VCompress: _compress,
+    VGather: _gather,
+    VScatter: _scatter,
 }
 """The rule of every instruction with operands and of q.sync; a new instruction adds its own here."""

@@ -116,7 +116,7 @@ def _field_row(item: TextField, offset: int) -> Row:
 
 def _holds(spec: FieldSpec) -> str:
     if spec.kind == "operand":
-        access = {"r": "source", "w": "destination", "rw": "destination, also read"}[spec.access]
+        access = {"r": "source", "w": "destination", "rw": "destination, also read", "rmw": "updated"}[spec.access]
         return f"{access} in {', '.join(space.name.lower() for space in spec.spaces)}"
     if spec.enum is not None:
         return ", ".join(f"{member.name.lower()} = {int(member)}" for member in spec.enum)

@@ -68,6 +68,7 @@ from npusim.costs_dma import (
     fill_cost,
     latency_cycles,
 )
+from npusim.costs_indexed import INDEXED_COSTS
 from npusim.costs_matrix import (
     MatrixCycles,
     depthwise_cycles,
@@ -131,7 +132,7 @@ BRANCH_TAKEN_CYCLES = 3
 """Extra cycles of a taken branch: the sequencer refills a three-stage front end (isa design)."""
 
 CostFunction = Callable[[Any, Program, Target], Cost]
-COSTS: dict[type[Instruction], CostFunction] = {**ORDER_COSTS}
+COSTS: dict[type[Instruction], CostFunction] = {**ORDER_COSTS, **INDEXED_COSTS}
 _Function = TypeVar("_Function", bound=CostFunction)
 
 

@@ -225,7 +225,7 @@ class _Checker:
         for view, offset, kind in zip(static.descriptors, offsets, static.access):
             if view is None or not view.elements:
                 continue
-            reads = kind == "r" or (kind == "rw" and accumulate)
+            reads = kind in ("r", "rmw") or (kind == "rw" and accumulate)
             yield _Access(view, footprint_of(view), view.base + offset, reads, kind != "r")
 
     def _inside(self, execution: Execution, access: _Access) -> Region | Space | None:

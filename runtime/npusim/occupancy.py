@@ -85,7 +85,7 @@ def _accesses(program: Program, timeline: Sequence[TimelineEntry], space: Space)
             if view is None or view.space is not space or not view.elements:
                 continue
             shape, base = footprint_of(view), view.base + offset
-            reads = access == "r" or (access == "rw" and entry.accumulate)
+            reads = access in ("r", "rmw") or (access == "rw" and entry.accumulate)
             yield _Access(entry.start, entry.end, base + shape.low, base + shape.high, reads, access != "r")
 
 

@@ -39,6 +39,7 @@ def legal_fields(draw: st.DrawFn, program: Program, cls: type[Instruction]) -> d
         "q.sync": _sync,
         "s.ld": _element("src"),
         "s.st": _element("dst"),
+        **dict.fromkeys(("dma.gather", "v.gather", "dma.scatter", "v.scatter"), _indexed),
     }.get(cls.mnemonic)
     if make is None:
         return {}
@@ -74,6 +75,9 @@ def _operand(
 
 def _types(draw: st.DrawFn, mnemonic: str) -> dict[str, tuple[str, ...]]:
     """Element types that an operand may have, where not all are legal."""
+    if mnemonic.endswith(("gather", "scatter")):
+        moved = (draw(st.sampled_from(FLOATS + INTEGERS)),)
+        return {"dst": moved, "src": moved, "indices": tuple(name for name in INTEGERS if name != "bool")}
     if mnemonic == "v.norm":
         return {"dst": FLOATS, "src": FLOATS}
     if mnemonic == "v.sort":
@@ -112,6 +116,11 @@ def _copy(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
 
 def _fill(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
     return {"dst": _dims(draw, 0, 5)}, {}
+
+
+def _indexed(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
+    b, n, r = (draw(SIZES) for _ in range(3))
+    return {"dst": (b, n, r), "src": (b, n, r), "indices": (b, n, r)}, {}
 
 
 def _norm(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:

@@ -142,7 +142,7 @@ def test_the_table_is_sound() -> None:
         assert cls.units, f"{cls.mnemonic} names no engine"
         for slot in layout(cls):
             if slot.spec.kind == "operand":
-                assert slot.spec.spaces and slot.spec.access in ("r", "w", "rw"), f"{cls.mnemonic}.{slot.name}"
+                assert slot.spec.spaces and slot.spec.access in ("r", "w", "rw", "rmw"), f"{cls.mnemonic}.{slot.name}"
             if slot.spec.enum is not None:
                 assert max(slot.spec.enum) < 1 << slot.spec.width, f"{cls.mnemonic}.{slot.name}"
     assert len({cls.mnemonic for cls in TABLE.values()}) == len(TABLE)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from npuisa.instructions import (
     DmaCopy,
     DmaFill,
+    DmaGather,
+    DmaScatter,
     Instruction,
     MxConv,
     MxDwconv,
@@ -13,10 +15,12 @@ from npuisa.instructions import (
     QSync,
     VCompress,
     VDwconv,
+    VGather,
     VMap,
     VNorm,
     VReduce,
     VScan,
+    VScatter,
     VSort,
     VWindow,
 )
@@ -26,6 +30,7 @@ from npusim.semantics.depthwise import prepare_dwconv
 from npusim.semantics.dma import prepare_copy, prepare_fill
 from npusim.semantics.elementwise import prepare_map
 from npusim.semantics.gemm import prepare_gemm
+from npusim.semantics.indexed import prepare_gather, prepare_scatter
 from npusim.semantics.order import prepare_compress, prepare_scan, prepare_sort
 from npusim.semantics.plan import Context, Prepare, Prepared, nothing
 from npusim.semantics.pooling import prepare_window
@@ -44,6 +49,8 @@ SEMANTICS: dict[type[Instruction], Prepare] = {
     QSync: _prepare_sync,
     DmaCopy: prepare_copy,
     DmaFill: prepare_fill,
+    DmaGather: prepare_gather,
+    DmaScatter: prepare_scatter,
     MxGemm: prepare_gemm,
     MxConv: prepare_conv,
     MxDwconv: prepare_dwconv,
@@ -56,6 +63,8 @@ SEMANTICS: dict[type[Instruction], Prepare] = {
     VSort: prepare_sort,
     VScan: prepare_scan,
     VCompress: prepare_compress,
+    VGather: prepare_gather,
+    VScatter: prepare_scatter,
 }
 """Per instruction class of a queued engine, the function that prepares it (instructions of the sequencer are
 executed by `sequence.dynamic_stream`)."""
