@@ -64,6 +64,28 @@ def test_qlinear_conv_per_channel(matches_onnxruntime):
     matches_onnxruntime("QLinearConv", inputs, constants=range(1, 9), pads=[1, 1, 1, 1], atol=1)
 
 
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("x_zero", [0, 9])
+@pytest.mark.parametrize("shape", [(7,), (6, 5), (4, 5, 3)])
+def test_qlinear_conv_weights_with_zero_points(known, x_zero, shape, matches_reference):
+    """Weights minus zero points that need nine bits, and weights that the model computes."""
+    kernel = [3, 2, 2][: len(shape)]
+    w = integers(np.uint8, 4, 2, *kernel)
+    w.reshape(-1)[:2] = 0, 255
+    inputs = [
+        integers(np.uint8, 2, 4, *shape),
+        np.array(0.02, np.float32),
+        np.array(x_zero, np.uint8),
+        w,
+        np.array(0.01, np.float32),
+        np.array(131, np.uint8),
+        np.array(0.4, np.float32),
+        np.array(120, np.uint8),
+    ]
+    pads = [1] * len(shape) + [0] * len(shape)
+    matches_reference("QLinearConv", inputs, constants=range(1, 8) if known else [], group=2, pads=pads, atol=1)
+
+
 def test_qlinear_matmul(matches_onnxruntime):
     inputs = [
         integers(np.uint8, 4, 9),

@@ -55,7 +55,7 @@ def test_conv_padding_of_the_kernel_size_and_more(kernel, pads, stride, matches_
 
 
 @settings(max_examples=30, deadline=None)
-@given(data=st.data(), rank=st.sampled_from([1, 2, 2]), groups=st.sampled_from([1, 2]))
+@given(data=st.data(), rank=st.sampled_from([1, 2, 2, 3]), groups=st.sampled_from([1, 2]))
 def test_conv_transpose(data, rank, groups, matches_onnxruntime):
     kernel, attributes = data.draw(window_attributes(rank))
     assume("auto_pad" not in attributes or attributes["auto_pad"] == "VALID")
@@ -63,7 +63,7 @@ def test_conv_transpose(data, rank, groups, matches_onnxruntime):
     pads = attributes.get("pads", [0] * 2 * rank)
     extra = [data.draw(st.integers(0, stride - 1)) for stride in attributes["strides"]]
     attributes["output_padding"] = extra
-    sizes = [5, 4][:rank]
+    sizes = [5, 4, 3][:rank]
     ends = [(n - 1) * s + e + 1 + o for n, s, e, o in zip(sizes, attributes["strides"], extents, extra)]
     assume(all(end - low - high >= 1 for end, low, high in zip(ends, pads, pads[rank:])))
     x, w = normal(1, 2 * groups, *sizes), normal(2 * groups, data.draw(st.integers(1, 3)), *kernel)
@@ -98,6 +98,36 @@ def test_average_pool(data, rank, include, ceil_mode, matches_onnxruntime):
     x = normal(2, 3, *[10, 7, 8][:rank])
     options = {"count_include_pad": int(include), "ceil_mode": int(ceil_mode)}
     matches_onnxruntime("AveragePool", [x], opset=19, kernel_shape=kernel, **options, **attributes)
+
+
+@pytest.mark.parametrize("op, options", [("MaxPool", {}), ("AveragePool", {}), ("LpPool", {"p": 2})])
+@pytest.mark.parametrize("step", [2, 3, 6])
+def test_strides_and_dilations_with_a_common_divisor(op, options, step, matches_onnxruntime):
+    """Windows meet one position in two or three: the others are left out first."""
+    attributes = {"strides": [6, 4], "dilations": [step, 2], "pads": [1, 3, 2, 1], "kernel_shape": [4, 5], **options}
+    opset = {"MaxPool": 12, "AveragePool": 19, "LpPool": 18}[op]
+    matches_onnxruntime(op, [normal(2, 3, 31, 22)], opset=opset, rtol=1e-5, atol=1e-5, **attributes)
+
+
+def test_pooling_of_four_axes(one_node, run):
+    """onnxruntime has three axes at most, and onnx.reference loses its way with four."""
+    x = normal(1, 2, 4, 5, 4, 3)
+    model = one_node("MaxPool", [x], kernel_shape=[2, 3, 2, 2], pads=[1, 0, 0, 1, 0, 1, 1, 0])
+    padded = np.pad(x, [(0, 0), (0, 0), (1, 0), (0, 1), (0, 1), (1, 0)], constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2, 3, 2, 2), (2, 3, 4, 5))
+    np.testing.assert_array_equal(run(model, {"x0": x})[0], windows.max((6, 7, 8, 9)))
+
+
+def test_convolution_of_four_axes(matches_reference):
+    x, w = normal(1, 4, 4, 5, 4, 3), normal(6, 2, 2, 3, 2, 2)
+    pads, strides = [1, 0, 0, 1, 0, 1, 1, 0], [2, 1, 1, 2]
+    matches_reference("Conv", [x, w], constants=[1], group=2, pads=pads, strides=strides, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_conv_transpose_by_weights_that_the_model_computes(rank, matches_onnxruntime):
+    x, w = normal(1, 4, *[4, 5, 3][:rank]), normal(4, 3, *[3, 2, 2][:rank])
+    matches_onnxruntime("ConvTranspose", [x, w], group=2, strides=[2] * rank, pads=[1] * 2 * rank, atol=1e-5)
 
 
 @pytest.mark.parametrize("op", ["GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"])

@@ -168,7 +168,12 @@ class GraphBuilder:
     def concat(self, values: Sequence[SSAValue], axis: int) -> SSAValue:
         """Join along `axis`; a single value is returned as it is, empty pieces are left out."""
         filled = [value for value in values if shape_of(value)[axis]] or list(values[:1])
-        return filled[0] if len(filled) == 1 else self.emit(graph.ConcatOp(filled, axis))
+        if len(filled) == 1:
+            return filled[0]
+        arrays = [array for value in filled if (array := self.known(value)) is not None]
+        if len(arrays) == len(filled):
+            return self._derived(filled[0], np.concatenate(arrays, axis))
+        return self.emit(graph.ConcatOp(filled, axis))
 
     def cast(self, x: SSAValue, element: Attribute) -> SSAValue:
         """Convert the elements; nothing if they have the type."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import gcd
 
 from npuisa.encoding import field_limits
 from npuisa.instructions import VWindow
@@ -36,18 +37,26 @@ class Window:
         """Positions from a window's first to its last element."""
         return (self.size - 1) * self.dilation + 1
 
+    def thinned(self) -> tuple[Window, int, int]:
+        """(window, first, step): the same windows over every step-th input position from `first` on.
 
-def spatial_rank(node: ImportNode, shape: tuple[int, ...], most: int = 2) -> int:
-    """Number of spatial axes of `[n, c, spatial...]`; at most `most` are supported."""
+        A stride and a dilation with a common divisor only ever meet one position in that many.
+        """
+        step = gcd(self.stride, self.dilation) if self.output > 1 else self.dilation
+        if step == 1:
+            return self, 0, 1
+        first = -self.before % step
+        before, stride, dilation = (self.before + first) // step, self.stride // step or 1, self.dilation // step
+        last = (self.output - 1) * stride + (self.size - 1) * dilation - before
+        size = min(-(-(self.input - first) // step), last + 1)
+        return Window(size, self.output, self.size, stride, dilation, before, last + 1 - size, 0), first, step
+
+
+def spatial_rank(node: ImportNode, shape: tuple[int, ...]) -> int:
+    """Number of spatial axes of `[n, c, spatial...]`."""
     rank = len(shape) - 2
     if rank < 1:
         raise Malformed(f"{node.op_type} has an input of shape [n, c, spatial ...]", f"shape {list(shape)}")
-    if rank > most:
-        raise Unsupported(
-            f"{node.op_type} has at most {most} spatial axes",
-            f"{rank} spatial axes (input shape {list(shape)})",
-            "split the third spatial axis into the batch, or leave this model part to the host",
-        )
     return rank
 
 

@@ -21,21 +21,35 @@ from npucc.types import Array, element_of, numpy_dtype
 def _pool_windows(node: ImportNode) -> list[Window]:
     """The windows of a pooling node."""
     shape = node.shape(0)
-    spatial_rank(node, shape, most=3)
+    spatial_rank(node, shape)
     return windows(node, shape[2:], node.integers("kernel_shape"))
 
 
 def _window_reduce(
     node: ImportNode, x: SSAValue, fn: str, axes: list[Window], element: Attribute | None = None
 ) -> SSAValue:
-    """Reduce windows of a channels-last tensor of one to three spatial axes; the third is reduced by itself.
+    """Reduce windows of a channels-last tensor, two spatial axes at a time, a last odd one by itself.
 
     The result has the element type `element`, or that of x.
     """
+    x, axes = _thinned(node, x, axes)
     if len(axes) == 1:
         return _reduce_pair(node, x, fn, (1, 2), (_WHOLE, axes[0]), element)
-    y = _reduce_pair(node, x, fn, (1, 2), (axes[0], axes[1]), element)
-    return y if len(axes) == 2 else _reduce_pair(node, y, fn, (2, 3), (_WHOLE, axes[2]), element)
+    for first in range(0, len(axes) - 1, 2):
+        x = _reduce_pair(node, x, fn, (first + 1, first + 2), (axes[first], axes[first + 1]), element)
+    return (
+        x if len(axes) % 2 == 0 else _reduce_pair(node, x, fn, (len(axes) - 1, len(axes)), (_WHOLE, axes[-1]), element)
+    )
+
+
+def _thinned(node: ImportNode, x: SSAValue, axes: list[Window]) -> tuple[SSAValue, list[Window]]:
+    """Without the positions that no window meets because stride and dilation have a common divisor."""
+    thin: list[Window] = []
+    for axis, window in enumerate(axes, 2 if len(axes) == 1 else 1):
+        window, first, step = window.thinned()
+        x = x if step == 1 else node.build.slice_axis(x, axis, first, window.input, step)
+        thin.append(window)
+    return x, thin
 
 
 _WHOLE = Window(1, 1, 1, 1, 1, 0, 0, 0)

@@ -6,13 +6,17 @@ sum (a - za) (b - zb) = sum a b - za sum b - zb sum a + k za zb.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import prod
+
 import numpy as np
 from xdsl.ir import Attribute, SSAValue
 
 from npucc.dialects import graph
+from npucc.frontend.convolutions import convolve
 from npucc.frontend.layout import to_channels_first, to_channels_last
 from npucc.frontend.node import ImportNode
-from npucc.frontend.ops.convolution import check_channels, geometry
+from npucc.frontend.ops.convolution import check_channels
 from npucc.frontend.ops.elementary import element_of_onnx
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
@@ -190,50 +194,74 @@ def qlinear_conv(node: ImportNode) -> SSAValue:
 
 
 def _convolution(node: ImportNode, weights: int, x_zero: int, w_zero: int) -> tuple[SSAValue, int]:
-    """Channels-last i32 convolution minus the zero points, and the spatial rank.
+    """Channels-last i32 convolution of x - x_zero with w - w_zero, and the spatial rank.
 
-    Padding stands for the real value 0, so with a zero point the image is padded with it before the convolution.
+    sum (x - zx) (w - zw) = sum x w - zx sum w - zw (sum x - k zx), with k the products per result. Padding stands for
+    the real value 0, so with a zero point the image is padded with it before the convolution.
     """
     build, x, w = node.build, node.input(0), node.input(weights)
     shape, kernel, groups = shape_of(x), shape_of(w), node.integer("group", 1)
     rank = spatial_rank(node, shape)
     check_channels(kernel, rank, shape[1], groups)
     axes = windows(node, shape[2:], list(kernel[2:]))
-    if rank == 1:
-        w = build.reshape(w, (*kernel[:2], 1, kernel[2]))
-    w = _without_zero_point(node, w, weights, w_zero)
-    filters = build.transpose(w, (2, 3, 1, 0))
-    image = to_channels_last(build, x)
-    strides, dilations, pads = geometry(axes)
-    if _is_zero(node, x_zero):
-        return build.emit(graph.ConvOp(image, filters, strides, dilations, pads, groups, I32)), rank
-    zero = build.reshape(node.input(x_zero), ())
-    image = _padded(node, image, zero, axes)
-    y = build.emit(graph.ConvOp(image, filters, strides, dilations, (0, 0, 0, 0), groups, I32))
-    height, width, inputs, outputs = shape_of(filters)
-    flat = build.reshape(filters, (height * width * inputs, outputs))
-    sums = build.reshape(_sum(node, flat, 0), (outputs,))
-    return build.sub(y, build.mul(sums, build.cast(zero, I32))), rank
+    shifted = _without_zero_point(node, w, weights, w_zero)
+    w, image = w if shifted is None else shifted, to_channels_last(build, x)
+    zero: SSAValue | None = None
+    if not _is_zero(node, x_zero):
+        zero = build.reshape(node.input(x_zero), ())
+        image = _padded(node, image, zero, axes)
+        axes = [replace(axis, input=axis.input + axis.before + axis.after, before=0, after=0) for axis in axes]
+        zero = build.cast(zero, I32)
+    y = convolve(build, image, w, axes, groups, I32)
+    if zero is not None:
+        sums = build.reshape(_sum(node, build.reshape(w, (kernel[0], prod(kernel[1:]))), 1), (kernel[0],))
+        y = build.sub(y, build.mul(sums, zero))
+    if shifted is None:
+        inner = _window_sums(node, image, axes, groups, kernel)
+        if zero is not None:
+            inner = build.sub(inner, build.mul(zero, build.scalar(prod(kernel[1:]), zero)))
+        y = build.sub(y, build.mul(inner, build.cast(_per_output(node, w_zero), I32)))
+    return y, rank
 
 
-def _without_zero_point(node: ImportNode, w: SSAValue, weights: int, zero: int) -> SSAValue:
-    """Weights with zero point 0: known ones are shifted, if 8 bits still hold them."""
+def _per_output(node: ImportNode, index: int) -> SSAValue:
+    """A parameter that is one value, or one per output channel."""
+    value = node.input(index)
+    count = prod(shape_of(value))
+    return node.build.reshape(value, () if count == 1 else (count,))
+
+
+def _window_sums(
+    node: ImportNode, image: SSAValue, axes: list[Window], groups: int, kernel: tuple[int, ...]
+) -> SSAValue:
+    """[n, outputs, co]: what each window of each group of channels sums up to, for each output of the group."""
+    build = node.build
+    ones = build.constant(np.ones((groups, *kernel[1:]), np.uint8), f"{node.label}.ones")
+    sums = convolve(build, image, ones, axes, groups, I32)
+    shape = shape_of(sums)[:-1]
+    spread = build.expand(build.reshape(sums, (*shape, groups, 1)), (*shape, groups, kernel[0] // groups))
+    return build.reshape(spread, (*shape, kernel[0]))
+
+
+def _without_zero_point(node: ImportNode, w: SSAValue, weights: int, zero: int) -> SSAValue | None:
+    """Weights with zero point 0: known ones are shifted, if 8 bits still hold them; else None."""
     if _is_zero(node, zero):
         return w
-    point, values = node.constant(zero, "w_zero_point"), node.constant(weights, "w")
+    point, values = node.known(zero), node.known(weights)
+    if point is None or values is None:
+        return None
     per_output = point.astype(np.int32).reshape(-1, *[1] * (values.ndim - 1))
     shifted = values.astype(np.int32) - per_output
     for dtype in (np.int8, np.uint8):
-        if np.iinfo(dtype).min <= shifted.min() and shifted.max() <= np.iinfo(dtype).max:
+        if np.iinfo(dtype).min <= shifted.min(initial=0) and shifted.max(initial=0) <= np.iinfo(dtype).max:
             return node.build.constant(shifted.astype(dtype).reshape(shape_of(w)), f"{node.label}.weights")
-    rule = "weights minus their zero point fit into 8 bits"
-    raise Unsupported(rule, f"{shifted.min()} to {shifted.max()}", "quantize the weights symmetrically")
+    return None
 
 
 def _padded(node: ImportNode, image: SSAValue, value: SSAValue, axes: list[Window]) -> SSAValue:
     """A channels-last image with its spatial padding filled with `value`."""
     build = node.build
-    for axis, window in enumerate(axes, 3 - len(axes)):
+    for axis, window in enumerate(axes, 2 if len(axes) == 1 else 1):
         pieces = [image]
         for position, count in ((0, window.before), (2, window.after)):
             shape = list(shape_of(image))
