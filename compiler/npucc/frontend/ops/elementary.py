@@ -58,9 +58,11 @@ def identity(node: ImportNode) -> Value:
 
 @onnx_op("Dropout")
 def dropout(node: ImportNode) -> list[Value]:
-    """In inference: the identity, with a mask of ones."""
-    if node.has(2) and bool(node.constant(2, "training_mode").reshape(-1)[0]):
-        raise Unsupported("Dropout runs in inference mode", "training_mode = 1", "export the model with model.eval()")
+    """In inference, or with ratio 0: the identity, with a mask of ones."""
+    trains = node.has(2) and bool(node.constant(2, "training_mode").reshape(-1)[0])
+    if trains and (not node.has(1) or float(node.constant(1, "ratio").reshape(-1)[0]) != 0):
+        rule = "Dropout drops nothing: it is in inference, or its ratio is 0"
+        raise Unsupported(rule, "training_mode = 1", "export the model with model.eval()")
     dtype = np.bool_ if node.opset >= 10 else np.float32
     mask = np.broadcast_to(np.ones((), dtype), node.shape(0))
     return [_passed_on(node), mask]

@@ -1,4 +1,4 @@
-"""Normalizations: batch, instance, layer, group, local response, lp."""
+"""Normalizations: instance, layer, group, local response, lp."""
 
 from __future__ import annotations
 
@@ -8,52 +8,11 @@ from xdsl.ir import SSAValue
 from npucc.dialects import graph
 from npucc.frontend.layout import to_channels_first, to_channels_last
 from npucc.frontend.node import ImportNode
+from npucc.frontend.ops.batch_normalization import along_channels
 from npucc.frontend.ops.pooling import lp_power, lp_root
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
-from npucc.types import element_of, element_type, is_float, numpy_dtype, shape_of
-
-
-def _along_channels(node: ImportNode, value: SSAValue, rank: int) -> SSAValue:
-    """[c] -> [c, 1, 1 ...] so that it broadcasts along axis 1 of a rank-`rank` tensor."""
-    return node.build.reshape(value, (shape_of(value)[0], *[1] * (rank - 2)))
-
-
-@onnx_op("BatchNormalization")
-def batch_normalization(node: ImportNode) -> SSAValue:
-    """In inference: x * scale' + shift' per channel, the two vectors computed at import (in f64)."""
-    build, x = node.build, node.input(0)
-    # Opset 6 marks inference with is_test = 1; models without outputs of batch statistics are for inference too.
-    trains = node.integer("training_mode") or (node.opset < 7 and not node.integer("is_test", 0))
-    if trains and any(node.uses_output(index) for index in range(1, 5)):
-        raise Unsupported("BatchNormalization runs in inference mode", "training mode", "export with model.eval()")
-    if not node.integer("spatial", 1):
-        raise Unsupported("BatchNormalization is per channel", "spatial = 0", "export with spatial = 1")
-    names = ("scale", "B", "input_mean", "input_var")
-    known = [node.known(index) for index in range(1, 5)]
-    rank, epsilon = len(shape_of(x)), node.number("epsilon", 1e-5)
-    channels = shape_of(x)[1] if rank > 1 else 1
-    for index, name in enumerate(names, 1):
-        if node.shape(index) != (channels,):
-            raise Malformed(f"`{name}` has one value per channel", f"{list(node.shape(index))}, {channels} channels")
-    if any(array is None for array in known):
-        return _batch_normalization_of_values(node, rank, epsilon)
-    scale, bias, mean, variance = (np.asarray(array, np.float64) for array in known)
-    factor = scale / np.sqrt(variance + epsilon)
-    dtype = numpy_dtype(element_of(x))
-    multiplier = build.constant(factor.astype(dtype), f"{node.label}.multiplier")
-    shift = build.constant((bias - mean * factor).astype(dtype), f"{node.label}.shift")
-    if rank < 2:
-        return build.add(build.mul(x, multiplier), shift)
-    return build.add(build.mul(x, _along_channels(node, multiplier, rank)), _along_channels(node, shift, rank))
-
-
-def _batch_normalization_of_values(node: ImportNode, rank: int, epsilon: float) -> SSAValue:
-    """The same with vectors that are computed by the model."""
-    build, x = node.build, node.input(0)
-    scale, bias, mean, variance = (_along_channels(node, node.input(index), rank) for index in range(1, 5))
-    factor = build.div(scale, build.sqrt(build.shifted(variance, epsilon)))
-    return build.add(build.mul(build.sub(x, mean), factor), bias)
+from npucc.types import element_of, element_type, is_float, shape_of
 
 
 def standardize(node: ImportNode, x: SSAValue, axes: list[int], epsilon: float) -> tuple[SSAValue, SSAValue, SSAValue]:
@@ -75,7 +34,7 @@ def instance_normalization(node: ImportNode) -> SSAValue:
     build, x = node.build, node.input(0)
     rank = len(shape_of(x))
     normal, _, _ = standardize(node, x, list(range(2, rank)), node.number("epsilon", 1e-5))
-    scale, bias = (_along_channels(node, node.input(index), rank) for index in (1, 2))
+    scale, bias = (along_channels(node, node.input(index), rank) for index in (1, 2))
     return build.cast(build.add(build.mul(normal, scale), bias), element_of(x))
 
 
@@ -116,9 +75,9 @@ def group_normalization(node: ImportNode) -> SSAValue:
     grouped = build.reshape(x, split)
     normal, _, _ = standardize(node, grouped, list(range(2, len(split))), node.number("epsilon", 1e-5))
     if node.opset < 21:
-        scale, bias = (_along_channels(node, node.input(index), len(split)) for index in (1, 2))
+        scale, bias = (along_channels(node, node.input(index), len(split)) for index in (1, 2))
         return build.cast(build.reshape(build.add(build.mul(normal, scale), bias), shape), element_of(x))
-    scale, bias = (_along_channels(node, node.input(index), len(shape)) for index in (1, 2))
+    scale, bias = (along_channels(node, node.input(index), len(shape)) for index in (1, 2))
     return build.cast(build.add(build.mul(build.reshape(normal, shape), scale), bias), element_of(x))
 
 
