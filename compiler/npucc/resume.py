@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from npuisa.errors import USAGE, NpuError
-from xdsl.dialects import func
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 
 from npucc.dialects import graph, tile
 from npucc.options import Options
 from npucc.passes.graph.functions import only_function
+from npucc.passes.graph.fuse import OUTSIDE
 from npucc.passes.lower_graph.convert import unready
 from npucc.pipeline import Level, Step, pipeline
 
 SEMAPHORES_ATTRIBUTE = "npucc.semaphores"
 _FUSE, _COPIES, _SCHEDULE = "graph-fuse", "graph-insert-copies", "graph-schedule"
-_OUTSIDE_GROUPS = (graph.GroupOp, graph.ConstantOp, graph.ReshapeOp, graph.ConcatOp, func.ReturnOp)
 
 
 def remaining_steps(module: ModuleOp, level: Level, options: Options) -> list[Step]:
@@ -48,7 +47,7 @@ def _next_on_graph(module: ModuleOp) -> str:
     that are written on groups stay, whichever passes run.
     """
     function = only_function(module)
-    ops = list(function.body.block.ops)
+    ops = list(graph.ops_within(function.body.block))
     if not any(isinstance(op, graph.GroupOp) for op in ops):
         return pipeline(Options())[0].name
     if any(_is_work(op) for op in ops):
@@ -57,7 +56,7 @@ def _next_on_graph(module: ModuleOp) -> str:
 
 
 def _is_work(op: Operation) -> bool:
-    return not isinstance(op, _OUTSIDE_GROUPS)
+    return not isinstance(op, OUTSIDE)
 
 
 def _refuse_unheeded(options: Options, left: set[str], level: Level) -> None:

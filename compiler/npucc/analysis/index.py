@@ -97,7 +97,7 @@ def linear_index(value: SSAValue) -> LinearIndex:
     """
     if isinstance(value, BlockArgument):
         loop = value.block.parent_op()
-        if isinstance(loop, scf.ForOp) and value.index == 0:
+        if isinstance(loop, scf.ForOp | scf.WhileOp) and value.index == 0:
             return LinearIndex(0, ((value, 1),))
         raise _not_linear(value, "a block argument that is not a loop counter")
     op = value.owner

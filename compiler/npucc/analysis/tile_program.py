@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from npuisa.errors import ExitCode, NpuError, error_code
-from xdsl.dialects import func, memref
+from xdsl.dialects import func, memref, scf
 from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Block, Operation, SSAValue
 
 from npucc.dialects.tile import AcquireOp, AllocOp, GroupOp, InstructionOp, PoolOp
 
@@ -46,33 +46,66 @@ def _names(main: func.FuncOp, key: str) -> list[str]:
     return [name.data for name in attribute if isinstance(name, StringAttr)]
 
 
+CONTROL = (scf.ForOp, scf.WhileOp, scf.IfOp)
+"""Ops around groups, at whose borders all engines are idle."""
+
+
 @dataclass
 class Outline:
-    """Groups in program order, and the buffers that live across groups."""
+    """Groups in program order, those in loops and branches included, and the buffers that live across groups."""
 
     main: func.FuncOp
-    groups: list[GroupOp]
-    allocs: list[AllocOp]
+    groups: list[GroupOp] = field(default_factory=list[GroupOp])
+    allocs: list[AllocOp] = field(default_factory=list[AllocOp])
+    borders: set[int] = field(default_factory=set[int])
+    """Positions of groups before which the region changes: all engines are idle there."""
+    control: list[Operation] = field(default_factory=list[Operation])
+    """Loops and branches around groups, in program order."""
+    spans: dict[Operation, tuple[int, int]] = field(default_factory=dict[Operation, tuple[int, int]])
+    """Positions [first, end) of the groups in each loop, branch and group."""
+
+    def regions(self) -> list[tuple[Operation, int, int]]:
+        """Every region with groups: its loop or branch, and the positions [first, end) of its groups."""
+        found: list[tuple[Operation, int, int]] = []
+        for op in self.control:
+            first = self.spans[op][0]
+            for region in op.regions:
+                end = first + sum(isinstance(inner, GroupOp) for inner in region.walk())
+                if end > first:
+                    found.append((op, first, end))
+                first = end
+        return found
 
 
 def outline(module: ModuleOp) -> Outline:
     """Groups and function-level buffers of @main; NpuError for instructions outside of groups."""
-    main = main_function(module)
-    found = Outline(main, [], [])
-    for op in main.body.block.ops:
+    found = Outline(main_function(module))
+    _read(found.main.body.block, found)
+    return found
+
+
+def _read(block: Block, found: Outline) -> None:
+    for op in block.ops:
+        first = len(found.groups)
         if isinstance(op, GroupOp):
             found.groups.append(op)
         elif isinstance(op, AllocOp):
             found.allocs.append(op)
+        elif isinstance(op, CONTROL):
+            found.control.append(op)
+            for region in op.regions:
+                found.borders.add(len(found.groups))
+                _read(region.block, found)
+            found.borders.add(len(found.groups))
         elif isinstance(op, InstructionOp) or op.regions:
             raise NpuError(
                 BAD_OUTLINE,
-                "instructions and loops stand inside a tile.group",
+                "instructions stand inside a tile.group",
                 where="func.func @main",
                 found=op.name,
                 remedy="move it into a group",
             )
-    return found
+        found.spans[op] = (first, len(found.groups))
 
 
 def users(value: SSAValue) -> list[Operation]:

@@ -16,6 +16,7 @@ from npucc.dialects.graph_ops.activation import (
 )
 from npucc.dialects.graph_ops.base import GraphOp, Numerics, TileableOp, nodes_of, with_nodes
 from npucc.dialects.graph_ops.contraction import ContractionOp, ConvOp, DepthwiseConvOp, MatmulOp
+from npucc.dialects.graph_ops.control import IfOp, LoopOp, blocks_within, captured, ops_within
 from npucc.dialects.graph_ops.elementary import (
     CeilOp,
     CosOp,
@@ -64,7 +65,7 @@ from npucc.dialects.graph_ops.logic import (
 )
 from npucc.dialects.graph_ops.movement import ConcatOp, ExpandOp, ReshapeOp, SliceOp, TransposeOp
 from npucc.dialects.graph_ops.scalar import ScalarBuilder
-from npucc.dialects.graph_ops.structure import ConstantOp, GroupOp, ScheduleAttr, YieldOp
+from npucc.dialects.graph_ops.structure import ConstantOp, ControlOp, GroupOp, ScheduleAttr, YieldOp
 from npucc.dialects.graph_ops.window import LogSoftmaxOp, ReduceOp, SoftmaxOp, WindowReduceOp
 
 ELEMENTWISE_OPS: tuple[type[ElementwiseOp], ...] = (
@@ -82,7 +83,7 @@ Graph = Dialect(
         WindowReduceOp, ReduceOp, SoftmaxOp, LogSoftmaxOp,
         TransposeOp, ReshapeOp, SliceOp, ExpandOp, ConcatOp,
         GatherOp, ScatterOp,
-        ConstantOp, GroupOp, YieldOp,
+        ConstantOp, GroupOp, LoopOp, IfOp, YieldOp,
     ],
     [ScheduleAttr],
 )  # fmt: skip
@@ -99,6 +100,7 @@ __all__ = [
     "ConcatOp",
     "ConstantOp",
     "ContractionOp",
+    "ControlOp",
     "ConvOp",
     "CosOp",
     "DepthwiseConvOp",
@@ -118,12 +120,14 @@ __all__ = [
     "GreaterOrEqualOp",
     "GroupOp",
     "HardSigmoidOp",
+    "IfOp",
     "LeakyReluOp",
     "LessOp",
     "LessOrEqualOp",
     "Log1pOp",
     "LogOp",
     "LogSoftmaxOp",
+    "LoopOp",
     "MatmulOp",
     "MaxOp",
     "MinOp",
@@ -159,7 +163,10 @@ __all__ = [
     "WindowReduceOp",
     "XorOp",
     "YieldOp",
+    "blocks_within",
+    "captured",
     "emit_scalar",
     "nodes_of",
+    "ops_within",
     "with_nodes",
 ]  # fmt: skip

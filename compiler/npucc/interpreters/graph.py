@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -12,7 +12,7 @@ from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr, SymbolRefAttr
 from xdsl.ir import Block, Operation, SSAValue
 
 from npucc.constants import ConstantStore
-from npucc.dialects.graph import ConstantOp, GraphOp, GroupOp, Numerics, YieldOp
+from npucc.dialects.graph import ConstantOp, ControlOp, GraphOp, GroupOp, IfOp, LoopOp, Numerics, YieldOp, captured
 from npucc.types import Array, element_of, shape_of
 
 BAD_MODULE = error_code("NPU-E0801", ExitCode.BAD_INPUT, "The module is not a graph that can be run")
@@ -76,7 +76,7 @@ def _ordered(main: func.FuncOp, inputs: Mapping[str, Array] | Sequence[Array]) -
 
 
 class _Runner:
-    """The walk. Values live in a dictionary as long as they have uses to come."""
+    """The walk. Values live in a dictionary as long as they have uses to come; `outer` holds those around a region."""
 
     def __init__(self, constants: ConstantStore, numerics: Numerics, observe: Observer | None) -> None:
         self.constants = constants
@@ -96,30 +96,41 @@ class _Runner:
             checked.append(array.astype(self.numerics.dtype(element_of(argument)), copy=False))
         return checked
 
-    def run_block(self, block: Block, args: Sequence[Array]) -> list[Array]:
-        """Run to the terminator; the values it is given."""
+    def run_block(
+        self, block: Block, args: Sequence[Array], outer: Mapping[SSAValue, Array] | None = None
+    ) -> list[Array]:
+        """Run to the terminator; the values it is given. `outer`: values that the block sees from around it."""
         values: dict[SSAValue, Array] = dict(zip(block.args, args))
-        left = Counter(operand for op in block.ops for operand in op.operands)
+        left = Counter(operand for op in block.ops for operand in (*op.operands, *captured(op)))
+        around = outer or {}
         for op in block.ops:
-            operands = [values[operand] for operand in op.operands]
+            operands = [values[operand] if operand in values else around[operand] for operand in op.operands]
             if isinstance(op, YieldOp | func.ReturnOp):
                 return operands
-            results = self.run_op(op, operands)
+            results = self.run_op(op, operands, ChainMap(values, dict(around)) if isinstance(op, ControlOp) else {})
             del operands
             values.update(zip(op.results, results))
-            left.subtract(op.operands)
-            for value in (*op.operands, *op.results):
+            used = (*op.operands, *captured(op))
+            left.subtract(used)
+            for value in (*used, *op.results):
                 if left[value] <= 0:
                     values.pop(value, None)
         raise NpuError(BAD_MODULE, "a block ends without func.return or graph.yield", remedy="add the terminator")
 
-    def run_op(self, op: Operation, operands: Sequence[Array]) -> Sequence[Array]:
-        """Results of one op."""
+    def run_op(
+        self, op: Operation, operands: Sequence[Array], around: Mapping[SSAValue, Array]
+    ) -> Sequence[Array]:
+        """Results of one op; `around` are the values that its regions see."""
         match op:
             case ConstantOp():
                 return [self.constant(op)]
             case GroupOp():
                 results = self.run_block(op.block, operands)
+            case LoopOp():
+                results = self._loop(op, operands, around)
+            case IfOp():
+                then, otherwise = op.branches
+                results = self.run_block(then if operands[0].item() else otherwise, [], around)
             case GraphOp():
                 results = [op.evaluate(operands, self.numerics)]
             case _:
@@ -127,6 +138,25 @@ class _Runner:
         if self.observe is not None:
             self.observe(op, results)
         return results
+
+    def _loop(self, op: LoopOp, operands: Sequence[Array], around: Mapping[SSAValue, Array]) -> list[Array]:
+        """Step by step; elements of stacked results that no step gives stay 0."""
+        limits = [op.step_limit, None if op.trip is None else int(operands[0].item())]
+        limit = min((bound for bound in limits if bound is not None), default=None)
+        values = operands[0 if op.trip is None else 1 :]
+        count = len(op.carried)
+        carried, scanned = list(values[:count]), values[count:]
+        stacked = [np.zeros(shape_of(r), self.numerics.dtype(element_of(r))) for r in op.stacked_results]
+        step = 0
+        while (limit is None or step < limit) and (op.conditional is None or carried[0].item()):
+            places = [_place(op, step, op.reverses_scanned(i)) for i in range(len(scanned))]
+            pieces = [array[place] for array, place in zip(scanned, places)]
+            yielded = self.run_block(op.block, [*carried, *map(np.asarray, pieces)], around)
+            carried = yielded[:count]
+            for index, piece in enumerate(yielded[count:]):
+                stacked[index][_place(op, step, op.reverses_stacked(index))] = piece
+            step += 1
+        return [*carried, *stacked]
 
     def constant(self, op: ConstantOp) -> Array:
         """A constant's array in the type to compute in; NPU-E0801 if the store lacks it or holds another type."""
@@ -138,6 +168,11 @@ class _Runner:
             found = f"{list(array.shape)} for {op.result.type}"
             raise NpuError(BAD_MODULE, "the stored constant has another shape", where=f"@{name}", found=found)
         return array.astype(self.numerics.dtype(element_of(op.result)), copy=False)
+
+
+def _place(op: LoopOp, step: int, is_reversed: bool) -> int:
+    """Which element of a scanned or stacked value belongs to a step."""
+    return (op.step_limit or 0) - 1 - step if is_reversed else step
 
 
 def missing_constant(symbol: SymbolRefAttr) -> NpuError:

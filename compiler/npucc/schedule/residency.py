@@ -6,6 +6,7 @@ cycles of all groups that live beside it fall. The groups' budgets are what the 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
@@ -21,6 +22,7 @@ from npucc.planning.allocate import Buffer, allocate
 from npucc.schedule.attribute import plan_of
 from npucc.schedule.groups import group_problem
 from npucc.schedule.problem import Location, Plan, Problem, Tensor
+from npucc.schedule.program_order import ProgramOrder
 from npucc.schedule.search import search, smallest_footprint
 from npucc.schedule.storage import Storage
 from npucc.types import dtype_of
@@ -32,7 +34,8 @@ BUDGET_STEP = 4096
 
 @dataclass(frozen=True)
 class Candidate:
-    """A tensor that could stay on chip: its root value, bytes, lifetime in groups (inclusive), accesses."""
+    """A tensor that could stay on chip: its root value, bytes, lifetime in groups (inclusive), accesses (those in
+    loops as often as they run)."""
 
     value: SSAValue
     bytes: int
@@ -55,17 +58,20 @@ class FunctionSchedule:
     time_limit: float | None = None
     cut_short: bool = False
     """Whether the time limit ended the search."""
+    preloads: Collection[graph.GroupOp] = ()
+    """Groups that are dropped again if their result does not stay on chip: then they cost nothing."""
     resident: set[SSAValue] = field(default_factory=set)
     groups: list[graph.GroupOp] = field(default_factory=list)
     _plans: dict[int, Plan] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.groups = [op for op in self.function.body.block.ops if isinstance(op, graph.GroupOp)]
-        self._index = {group: position for position, group in enumerate(self.groups)}
+        self._order = ProgramOrder(self.function)
+        self.groups = self._order.groups
+        self._index = self._order.index
         self._storage = Storage(self.function)
         self._kept: list[Candidate] = []
         self._beside = [0] * len(self.groups)
-        dram = [group_problem(group, self.target, _in_dram, self._storage.is_constant) for group in self.groups]
+        dram = [group_problem(group, self.target, _in_dram, self._is_constant) for group in self.groups]
         self._problems = dict(zip(self.groups, dram))
 
     def decide(self, *, resident: bool) -> None:
@@ -143,10 +149,13 @@ class FunctionSchedule:
     def _candidates(self) -> list[Candidate]:
         """Intermediate tensors that fit the SRAM at all, best first."""
         lifetimes: dict[SSAValue, list[int]] = {}
+        accesses: dict[SSAValue, int] = {}
         for index, group in enumerate(self.groups):
             for value in (*group.operands, *group.results):
                 if not self._storage.is_interface(value):
-                    lifetimes.setdefault(self._storage.root(value), []).append(index)
+                    root = self._storage.root(value)
+                    lifetimes.setdefault(root, []).extend(self._order.in_use(group, root))
+                    accesses[root] = accesses.get(root, 0) + self._order.executions[index]
         found: list[Candidate] = []
         for value, touched in lifetimes.items():
             type_ = tensor_type(value)
@@ -154,26 +163,40 @@ class FunctionSchedule:
             for extent in type_.get_shape():
                 size *= extent
             if 0 < size < self.target.sram.bytes:
-                found.append(Candidate(value, size, min(touched), max(touched), len(touched)))
+                found.append(Candidate(value, size, min(touched), max(touched), accesses[value]))
         return sorted(found, key=lambda c: (-c.gain(), -c.bytes))
 
     def _try(self, candidate: Candidate) -> None:
         """Keep the tensor on chip if the groups it lives beside get faster together."""
         span = range(candidate.first, candidate.last + 1)
-        before = sum(self._plans[index].cycles for index in span)
+        before = sum(self._cycles(index, self._plans[index]) for index in span)
         self._keep(candidate)
         plans: dict[int, Plan] = {}
         cycles = 0.0
         for index in span:
             plan = self._search(index)
-            if plan is None or cycles + plan.cycles >= before:
+            if plan is None or cycles + self._cycles(index, plan) >= before:
                 break
             plans[index] = plan
-            cycles += plan.cycles
+            cycles += self._cycles(index, plan)
         if len(plans) == len(span):
             self._plans.update(plans)
         else:
             self._release(candidate)
+
+    def _is_constant(self, value: SSAValue) -> bool:
+        """Whether `value` is a constant, or a copy of one that is dropped if it does not stay on chip."""
+        owner = value.owner
+        if isinstance(owner, graph.GroupOp) and owner in self.preloads:
+            return self._storage.is_constant(owner.operands[0])
+        return self._storage.is_constant(value)
+
+    def _cycles(self, index: int, plan: Plan) -> float:
+        """Cycles of a group in all its executions."""
+        group = self.groups[index]
+        if group in self.preloads and self._storage.root(group.results[0]) not in self.resident:
+            return 0.0
+        return plan.cycles * self._order.executions[index]
 
     def _packs(self) -> bool:
         """Whether the tensors and every group's buffers find addresses together (greedily: the result must not

@@ -45,9 +45,14 @@ class Extent:
 
 
 def forward_edges(tree: Tree) -> tuple[list[Edge], Knowledge]:
-    """All forward edges in program order of their targets, and the knowledge that they create."""
+    """All forward edges in program order of their targets, and the knowledge that they create.
+
+    At the border of a loop or branch every engine is idle: nothing from before needs an edge.
+    """
     analysis = _Forward(tree)
     for index in range(len(tree.groups)):
+        if index in tree.borders:
+            analysis.forget()
         analysis.run_group(index)
     return _without_dominated(analysis.edges), analysis.knowledge
 
@@ -69,6 +74,10 @@ class _Forward:
         self.tree = tree
         self.knowledge = Knowledge()
         self.edges: list[Edge] = []
+        self.forget()
+
+    def forget(self) -> None:
+        """All that was accessed so far is done."""
         self.memories = {space: AddressMap() for space in MemorySpace}
         self.arguments: dict[SSAValue, History] = {}
         self.buffers: dict[SSAValue, History] = {}

@@ -19,13 +19,15 @@ TOO_MANY = error_code("NPU-E0715", ExitCode.DOES_NOT_FIT, "A program needs more 
 
 @dataclass
 class Adaption:
-    """At the start of `group`, the credits of `semaphore` change by `change`: up by posts, down by waits."""
+    """At the start of `group` (or its end), the credits of `semaphore` change by `change`: up by posts, down by
+    waits."""
 
     group: int
     semaphore: str
     producer: str
     consumer: str
     change: int
+    at_end: bool = False
 
 
 @dataclass
@@ -46,16 +48,21 @@ class _Pooled:
     credits: int
     group: int
     last: int
+    adapted: int = -1
+    """The group during which its credits are others."""
 
 
-def assign_names(edges: Sequence[Edge], rotations: Sequence[Rotation], limit: int = SEMAPHORES) -> Names:
+def assign_names(
+    edges: Sequence[Edge], rotations: Sequence[Rotation], limit: int = SEMAPHORES, *, restore: bool = False
+) -> Names:
     """Names and initial values for `edges` and `rotations` (both in program order), at most `limit`.
 
     Forward edges share one semaphore per pair of engines, except those of a loop during which an edge of an outer
     scope is under way. A rotation takes one of its pair
     that is not in use at the same time, with the same credits, and after some groups of rest, so that groups do not
     delay each other; if that takes too many, with less rest, and at last with adapted credits. NpuError if even
-    this needs more than `limit`.
+    this needs more than `limit`. `restore`: a group gives adapted credits back at its end, since it may run again, or
+    not at all (a program with loops or branches around groups).
     """
     names = Names()
     for edge, index in zip(edges, _edge_indices(edges)):
@@ -63,7 +70,7 @@ def assign_names(edges: Sequence[Edge], rotations: Sequence[Rotation], limit: in
         names.initial[name] = 0
         names.of_edge.append(name)
     for policy in _POLICIES:
-        attempt = _RotationNames(limit - len(names.initial), policy)
+        attempt = _RotationNames(limit - len(names.initial), policy, restore)
         if attempt.run(rotations):
             names.of_rotation = attempt.chosen
             names.adaptions = attempt.adaptions
@@ -129,9 +136,10 @@ _POLICIES = (
 class _RotationNames:
     """One attempt at naming all rotations with at most `room` semaphores."""
 
-    def __init__(self, room: int, policy: _Policy) -> None:
+    def __init__(self, room: int, policy: _Policy, restore: bool) -> None:
         self.room = room
         self.policy = policy
+        self.restore = restore
         self.pairs: dict[tuple[str, str], list[_Pooled]] = defaultdict(list)
         self.initial: dict[str, int] = {}
         self.chosen: list[str] = []
@@ -142,18 +150,24 @@ class _RotationNames:
         for rotation in rotations:
             pooled = self._find(rotation) or self._make(rotation)
             if pooled.credits != rotation.credits:
-                change = rotation.credits - pooled.credits
-                self.adaptions.append(
-                    Adaption(rotation.group, pooled.name, rotation.producer, rotation.consumer, change)
-                )
-                pooled.credits = rotation.credits
+                self._adapt(pooled, rotation)
             pooled.group, pooled.last = rotation.group, rotation.last
             self.chosen.append(pooled.name)
         return len(self.initial) <= self.room
 
+    def _adapt(self, pooled: _Pooled, rotation: Rotation) -> None:
+        change, engines = rotation.credits - pooled.credits, (rotation.producer, rotation.consumer)
+        self.adaptions.append(Adaption(rotation.group, pooled.name, *engines, change))
+        if self.restore:
+            self.adaptions.append(Adaption(rotation.group, pooled.name, *engines, -change, at_end=True))
+            pooled.adapted = rotation.group
+        else:
+            pooled.credits = rotation.credits
+
     def _find(self, rotation: Rotation) -> _Pooled | None:
         rest = self.policy.dma_rest if rotation.consumer in DMA_NAMES else self.policy.rest
-        free = [p for p in self.pairs[rotation.producer, rotation.consumer] if p.last < rotation.first]
+        pairs = self.pairs[rotation.producer, rotation.consumer]
+        free = [p for p in pairs if p.last < rotation.first and p.adapted != rotation.group]
         same = [p for p in free if p.credits == rotation.credits]
         rested = [p for p in same if p.group == rotation.group or p.group + rest < rotation.group]
         if not rested and self.policy.adapt:
@@ -170,7 +184,7 @@ class _RotationNames:
 
 
 def _too_many(names: Names, rotations: Sequence[Rotation], limit: int) -> NpuError:
-    attempt = _RotationNames(limit, _POLICIES[-1])
+    attempt = _RotationNames(limit, _POLICIES[-1], restore=False)
     attempt.run(rotations)
     by_pair: dict[str, int] = defaultdict(int)
     for name in (*names.initial, *attempt.initial):

@@ -94,11 +94,14 @@ def _syncs(engine: str, names: Sequence[str], waits: bool) -> list[SyncOp]:
 
 
 def _adapt(group: GroupOp, adaption: Adaption) -> None:
-    """At the start of the group: the producer adds credits, or the consumer takes some away."""
+    """At the start of the group (or its end): the producer adds credits, or the consumer takes some away."""
     if adaption.change > 0:
         sync = SyncOp(adaption.producer, posts=[adaption.semaphore], count=adaption.change)
     else:
         sync = SyncOp(adaption.consumer, waits=[adaption.semaphore], count=-adaption.change)
     pools = group.pools
     block = group.body.block
+    if adaption.at_end:
+        block.add_op(sync)
+        return
     Rewriter.insert_op(sync, InsertPoint.after(pools[-1]) if pools else InsertPoint.at_start(block))

@@ -92,12 +92,18 @@ class Acquisition:
 
 @dataclass
 class Tree:
-    """The program: the outermost scope, the top-level nodes of each group, and all acquisitions."""
+    """The program: the outermost scope, the top-level nodes of each group, and all acquisitions.
+
+    Loops and branches around groups are no nodes: at their borders all engines are idle, so that what lies between
+    two borders is synchronised by itself, and may run any number of times.
+    """
 
     top: Scope
     groups: list[GroupOp]
     group_nodes: list[list[Node]]
     acquisitions: list[Acquisition]
+    borders: set[int] = field(default_factory=set[int])
+    """Groups before which a region begins or ends: all engines are idle there."""
 
 
 def common_scope(a: Node, b: Node) -> Scope:
@@ -120,6 +126,7 @@ def build_tree(program: Outline) -> Tree:
     NpuError for operations with a region that is not a loop.
     """
     builder = _Builder()
+    builder.tree.borders = program.borders
     for index, group in enumerate(program.groups):
         builder.group = index
         before = len(builder.tree.top.nodes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
@@ -175,10 +176,17 @@ def _parse_table(parser: AttrParser) -> dict[str, int]:
 
 @irdl_op_definition
 class YieldOp(AbstractYieldOperation[Attribute]):
-    """The results of a group."""
+    """The results of a group, of a loop's step, or of a branch."""
 
     name = "graph.yield"
-    traits = lazy_traits_def(lambda: (IsTerminator(), Pure(), HasParent(GroupOp)))
+    traits = lazy_traits_def(lambda: (IsTerminator(), Pure(), HasParent(GroupOp, ControlOp)))
+
+
+class ControlOp(IRDLOperation, ABC):
+    """An op that runs its regions (of one block each) several times, or one of them. They see the values around
+    them, and end with `graph.yield`; see `control.py`."""
+
+    name = "graph.loop or graph.if"
 
 
 @irdl_op_definition

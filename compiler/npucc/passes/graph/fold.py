@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import SSAValue
+from xdsl.ir import Block, SSAValue
 from xdsl.passes import ModulePass
 
 from npucc.constants import ConstantStore
 from npucc.context import constants_of
-from npucc.dialects.graph import ConstantOp, GraphOp
+from npucc.dialects.graph import ConstantOp, GraphOp, blocks_within
 from npucc.interpreters.graph import evaluate_op
 from npucc.passes.graph.functions import functions_of
 from npucc.passes.graph.rewriting import GraphRewriter, constant_array, erase_dead, symbol_of
@@ -37,14 +37,18 @@ class GraphFoldPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         constants = constants_of(ctx)
         for function in functions_of(op):
-            block = function.body.block
-            for each in list(block.ops):
-                if isinstance(each, GraphOp):
-                    folded = fold(each, constants, self.growth)
-                    if folded is not None:
-                        block.insert_op_before(folded, each)
-                        each.result.replace_all_uses_with(folded.result)
-            erase_dead(block)
+            for block in list(blocks_within(function.body.block)):
+                fold_block(block, constants, self.growth)
+            erase_dead(function.body.block)
+
+
+def fold_block(block: Block, constants: ConstantStore, growth: int) -> None:
+    """Fold the ops that stand directly in a block, in program order."""
+    for each in list(block.ops):
+        folded = fold(each, constants, growth) if isinstance(each, GraphOp) else None
+        if folded is not None:
+            block.insert_op_before(folded, each)
+            each.results[0].replace_all_uses_with(folded.result)
 
 
 def fold(op: GraphOp, constants: ConstantStore, growth: int = GROWTH_BYTES) -> ConstantOp | None:

@@ -7,7 +7,7 @@ from xdsl.dialects import func
 from xdsl.dialects.builtin import ModuleOp, TensorType
 from xdsl.ir import Attribute
 
-from npucc.dialects.graph import GraphOp, GroupOp
+from npucc.dialects.graph import ControlOp, GraphOp, GroupOp, YieldOp, ops_within
 from npucc.types import is_element
 
 BAD_FUNCTION = error_code("NPU-E0803", ExitCode.BAD_INPUT, "A function is not one of the graph dialect")
@@ -16,7 +16,7 @@ BAD_FUNCTION = error_code("NPU-E0803", ExitCode.BAD_INPUT, "A function is not on
 def functions_of(module: ModuleOp) -> list[func.FuncOp]:
     """The functions with a body; NPU-E0803, naming everything in them that no pass could work on.
 
-    A graph function has one block of graph ops; its arguments and results are tensors of static shape and of the
+    A graph function has one block of graph ops, some with regions; its arguments and results are tensors of static shape and of the
     machine's element types.
     """
     functions = [op for op in module.body.block.ops if isinstance(op, func.FuncOp) and op.body.blocks]
@@ -43,11 +43,11 @@ def _problems(function: func.FuncOp) -> list[NpuError]:
     where = f"func.func @{function.sym_name.data}"
     if len(function.body.blocks) != 1:
         found = f"{len(function.body.blocks)} blocks"
-        return [_problem("the body must be one block", where, found, "the graph dialect has no branches")]
+        return [_problem("the body must be one block", where, found, "use graph.loop and graph.if for control flow")]
     found = [*function.function_type.inputs, *function.function_type.outputs]
     problems = [_problem("not a tensor of the machine", where, str(t), _TYPES) for t in found if not _is_tensor(t)]
-    for op in function.body.block.ops:
-        if not isinstance(op, GraphOp | GroupOp | func.ReturnOp):
+    for op in ops_within(function.body.block):
+        if not isinstance(op, GraphOp | GroupOp | ControlOp | YieldOp | func.ReturnOp):
             problems.append(_problem("not an op of the graph dialect", where, op.name, "leave it out"))
     return problems
 

@@ -21,15 +21,17 @@ from npucc.schedule.kernels import micro_ops
 
 VIEWS = (graph.ReshapeOp, graph.ConcatOp, graph.ConstantOp)
 """Ops that stay outside groups: they are addresses, not work."""
+OUTSIDE = (*VIEWS, graph.GroupOp, graph.ControlOp, graph.YieldOp, func.ReturnOp)
+"""What a group is never made of."""
 
 
 @dataclass(frozen=True)
 class GraphFusePass(ModulePass):
     """Form `graph.group`s.
 
-    Before: a function of core ops. After: every op but constants, reshapes and concatenations stands in a group of one
-    root (contraction, window, reduction, softmax, movement or element-wise op) and the element-wise ops that
-    consume its result, with one result. An op joins when it has the root's shape, the kernel stays within the
+    Before: a function of core ops. After: every op but constants, reshapes, concatenations, loops and branches
+    stands in a group of one root (contraction, window, reduction, softmax, movement or element-wise op) and the
+    element-wise ops that consume its result, with one result. An op joins when it has the root's shape, the kernel stays within the
     limits of the machine (32 micro-operations, 4 sources) and no value inside is needed outside but the last.
     `epilogues=false` makes every op a group of its own.
     """
@@ -44,16 +46,21 @@ class GraphFusePass(ModulePass):
 
 
 def fuse_function(function: func.FuncOp, *, epilogues: bool = True) -> None:
-    """Group the ops of `function`, in program order of the roots."""
+    """Group the ops of `function`, in program order of the roots; a group stands in one block."""
+    for block in list(graph.blocks_within(function.body.block)):
+        _fuse_block(block, epilogues)
+    drop_unused_constants(function)
+
+
+def _fuse_block(block: Block, epilogues: bool) -> None:
     grouped: set[Operation] = set()
-    order = {op: position for position, op in enumerate(function.body.block.ops)}
-    for op in list(function.body.block.ops):
-        if op in grouped or isinstance(op, (*VIEWS, graph.GroupOp, func.ReturnOp)):
+    order = {op: position for position, op in enumerate(block.ops)}
+    for op in list(block.ops):
+        if op in grouped or isinstance(op, OUTSIDE):
             continue
         cluster = grow(op, grouped, order) if epilogues else [op]
         grouped.update(cluster)
         build_group(sorted(cluster, key=order.__getitem__))
-    drop_unused_constants(function)
 
 
 @dataclass
@@ -162,7 +169,9 @@ def _copy_constants(values: list[SSAValue], block: Block) -> dict[SSAValue, SSAV
 def drop_unused_constants(function: func.FuncOp) -> None:
     """Remove constants that only groups' bodies use now."""
     unused: Iterable[Operation] = [
-        op for op in function.body.block.ops if isinstance(op, graph.ConstantOp) and not list(op.results[0].uses)
+        op
+        for op in graph.ops_within(function.body.block)
+        if isinstance(op, graph.ConstantOp) and not list(op.results[0].uses)
     ]
     for op in unused:
         op.detach()

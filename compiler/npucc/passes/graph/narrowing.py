@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 from npuisa.errors import ExitCode, NpuError, error_code
 from xdsl.dialects import func
-from xdsl.ir import Attribute, SSAValue
+from xdsl.ir import Attribute, Block, SSAValue
 
 from npucc.constants import ConstantStore
 from npucc.dialects.graph import (
@@ -19,6 +19,7 @@ from npucc.dialects.graph import (
     ConcatOp,
     ConstantOp,
     ContractionOp,
+    ControlOp,
     ElementwiseOp,
     ExpOp,
     GraphOp,
@@ -31,6 +32,7 @@ from npucc.dialects.graph import (
     SubOp,
     WhereOp,
     WindowReduceOp,
+    YieldOp,
     nodes_of,
 )
 from npucc.passes.graph.rebuilding import F32, Rebuilder, saturated
@@ -74,14 +76,24 @@ class Narrowing:
 
     def run(self) -> None:
         """Rewrite the function."""
-        for position, op in enumerate(list(self.function.body.block.ops)):
-            self.position = position
+        self._block(self.function.body.block)
+
+    def _block(self, block: Block) -> None:
+        """Rewrite a block. What enters and leaves a loop or branch keeps its type, as with the function itself:
+        a state in 16 bits would be rounded in every step."""
+        for op in list(block.ops):
+            self.position += 1
             self.build.at(op)
             self.root.update(dict.fromkeys(op.results, self.position))
-            if isinstance(op, func.ReturnOp):
+            if isinstance(op, func.ReturnOp | YieldOp):
                 wanted = [element_of(operand) for operand in op.operands]
                 results = [self.build.convert(self.build.new(v), e) for v, e in zip(op.operands, wanted)]
                 self.build.finish(op, results)
+            elif isinstance(op, ControlOp):
+                self.build.boundary(op)
+                for region in op.regions:
+                    with self.build.region():
+                        self._block(region.block)
             elif isinstance(op, GraphOp) and not isinstance(op, ConstantOp):
                 self._convert(op)
 

@@ -12,7 +12,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from npucc.context import constants_of, target_of
-from npucc.dialects.graph import ContractionOp, GroupOp, nodes_of
+from npucc.dialects.graph import ContractionOp, GroupOp, nodes_of, ops_within
 from npucc.passes.graph.functions import functions_of
 from npucc.passes.graph.narrowing import Narrowing
 from npucc.passes.graph.rewriting import erase_dead
@@ -62,7 +62,7 @@ class GraphPrecisionPass(ModulePass):
 
 def refuse_groups(function: func.FuncOp) -> None:
     """NPU-E0602 if `function` is fused already: schedules were chosen for the old types."""
-    for op in function.body.block.ops:
+    for op in ops_within(function.body.block):
         if isinstance(op, GroupOp):
             remedy = "run graph-precision before graph-fuse"
             raise NpuError(BAD_PRECISION, "the function is fused already", found=op.name, remedy=remedy)

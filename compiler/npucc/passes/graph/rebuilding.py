@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import ml_dtypes
@@ -12,7 +13,7 @@ from xdsl.dialects.builtin import UnitAttr
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from npucc.constants import ConstantStore
-from npucc.dialects.graph import CastOp, ConstantOp, GraphOp, nodes_of, with_nodes
+from npucc.dialects.graph import CastOp, ConstantOp, ControlOp, GraphOp, YieldOp, nodes_of, with_nodes
 from npucc.dialects.graph_ops.elementwise import UNROUNDED
 from npucc.passes.graph.rewriting import constant_array, symbol_of
 from npucc.types import (
@@ -35,7 +36,6 @@ class Rebuilder:
     """Maps the values of a function to values of other element types; conversions are made once per value."""
 
     def __init__(self, function: func.FuncOp, constants: ConstantStore) -> None:
-        self.block = function.body.block
         self.constants = constants
         self.values: dict[SSAValue, SSAValue] = {}
         self._converted: dict[tuple[SSAValue, Attribute], SSAValue] = {}
@@ -54,7 +54,10 @@ class Rebuilder:
         if self._current is None:
             raise RuntimeError("call at() first")
         with_nodes(op, nodes)
-        self.block.insert_op_before(op, self._current)
+        block = self._current.parent_block()
+        if block is None:
+            raise RuntimeError("the op at hand stands in a block")
+        block.insert_op_before(op, self._current)
         return op.result
 
     def convert(self, value: SSAValue, element: Attribute) -> SSAValue:
@@ -79,6 +82,20 @@ class Rebuilder:
         """A new constant; `symbol` is made unique."""
         return self.insert(ConstantOp(self.constants.add(symbol, array), tensor_of(array)), ())
 
+    @contextmanager
+    def region(self) -> Generator[None]:
+        """Conversions that are made meanwhile stand in a region: nothing behind it can read them."""
+        outer, self._converted = self._converted, dict(self._converted)
+        try:
+            yield
+        finally:
+            self._converted = outer
+
+    def boundary(self, op: ControlOp) -> None:
+        """The operands of a loop or branch with the types that it was made for."""
+        self.at(op)
+        op.operands = [self.convert(self.new(value), element_of(value)) for value in op.operands]
+
     def rebuild(self, op: GraphOpT, operands: Sequence[SSAValue], element: Attribute) -> GraphOpT:
         """Insert a copy of `op` with other operands and result element type; it stands for `op` from now on."""
         new = type(op).build(
@@ -91,8 +108,10 @@ class Rebuilder:
         return new
 
     def finish(self, terminator: Operation, operands: Sequence[SSAValue]) -> None:
-        """Give the terminator its operands and erase the ops that were replaced."""
+        """Give a terminator its operands; at the end of the function, erase the ops that were replaced."""
         terminator.operands = operands
+        if isinstance(terminator, YieldOp):
+            return  # values of the region may be needed by what the op behind it captures
         replaced = [value.owner for value in self.values]
         for op in reversed(replaced):
             if isinstance(op, GraphOp) and op.parent is not None and not op.result.first_use:

@@ -1,4 +1,4 @@
-"""A worklist rewriter for the flat functions of the graph dialect.
+"""A worklist rewriter for the functions of the graph dialect, the bodies of loops and branches included.
 
 xDSL's greedy driver walks the whole module again after each round; here an op is visited again only when something
 around it changed, so that a model of some thousand ops takes tenths of a second.
@@ -13,7 +13,7 @@ from typing import TypeVar
 from xdsl.ir import Block, Operation, SSAValue
 
 from npucc.constants import ConstantStore
-from npucc.dialects.graph import ConstantOp, GraphOp, GroupOp, nodes_of, with_nodes
+from npucc.dialects.graph import ConstantOp, ControlOp, GraphOp, GroupOp, nodes_of, ops_within, with_nodes
 from npucc.types import Array, tensor_of
 
 TENSOR = "tensor"
@@ -27,7 +27,7 @@ Rules = Mapping[type[GraphOp], Sequence[Rule]]
 
 
 class GraphRewriter:
-    """Applies rules in one block until nothing changes. Rules insert new ops in front of the op they look at."""
+    """Applies rules in a block and those within until nothing changes. Rules insert new ops in front of the op they look at."""
 
     def __init__(self, block: Block, constants: ConstantStore) -> None:
         self.block = block
@@ -38,7 +38,7 @@ class GraphRewriter:
 
     def run(self, rules: Rules) -> bool:
         """Whether anything changed."""
-        self._push(self.block.ops)
+        self._push(ops_within(self.block))
         changed = False
         while self._queue:
             op = self._queue.popleft()
@@ -96,9 +96,12 @@ class GraphRewriter:
         if self._current is None:
             raise RuntimeError("insert is for rules")
         names = [name for op in (*sources, self._current) for name in nodes_of(op)]
+        block = self._current.parent_block()
+        if block is None:
+            raise RuntimeError("the op that a rule looks at stands in a block")
         if not isinstance(new, ConstantOp):
             with_nodes(new, names)
-        self.block.insert_op_before(new, self._current)
+        block.insert_op_before(new, self._current)
         self._push([new])
         return new.result
 
@@ -134,10 +137,15 @@ def symbol_of(value: SSAValue) -> str:
     return value.owner.symbol_name if isinstance(value.owner, ConstantOp) else "constant"
 
 
-def merge_equal(block: Block) -> None:
-    """Common subexpressions: of ops of one kind with equal operands and properties the first stays."""
-    seen: dict[tuple[object, ...], GraphOp] = {}
+def merge_equal(block: Block, outer: Mapping[tuple[object, ...], GraphOp] | None = None) -> None:
+    """Common subexpressions: of ops of one kind with equal operands and properties the first stays.
+
+    `outer`: the ops that regions of the block's parents have already met.
+    """
+    seen: dict[tuple[object, ...], GraphOp] = dict(outer or {})
     for op in list(block.ops):
+        for region in op.regions if isinstance(op, ControlOp) else ():
+            merge_equal(region.block, seen)
         if not isinstance(op, GraphOp):
             continue
         key = (op.name, tuple(op.operands), tuple(sorted(op.properties.items(), key=_name)), op.result.type)
@@ -154,8 +162,11 @@ def _name(item: tuple[str, object]) -> str:
 
 
 def erase_dead(block: Block) -> None:
-    """Erase ops whose results nobody uses."""
+    """Erase ops whose results nobody uses, also within loops and branches."""
     for op in reversed(list(block.ops)):
-        if isinstance(op, GraphOp | GroupOp) and not any(result.first_use for result in op.results):
+        if isinstance(op, GraphOp | GroupOp | ControlOp) and not any(result.first_use for result in op.results):
             op.detach()
             op.erase()
+        elif isinstance(op, ControlOp):
+            for region in op.regions:
+                erase_dead(region.block)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, StringAttr
-from xdsl.ir import Operation
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from npucc.context import target_of
@@ -14,8 +13,10 @@ from npucc.dialects import graph
 from npucc.dialects.graph_ops.base import SPACE
 from npucc.module_metadata import add_metadata
 from npucc.passes.graph.functions import functions_of
+from npucc.schedule.preload import insert_preloads, remove_useless
 from npucc.schedule.problem import Plan, Problem
 from npucc.schedule.residency import FunctionSchedule
+from npucc.schedule.spaces import keep_on_chip
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,9 @@ class GraphSchedulePass(ModulePass):
 
     A group that already has a schedule keeps it (somebody wrote it by hand). NPU-E0701 when a group fits no
     schedule. `effort` 0 to 3 sets how many tile sizes are tried; `residency=false` keeps every tensor between groups in
-    DRAM; after `time_limit` seconds no further tensor is considered for residency,
-    and the module's metadata says so (`time_limit_reached`).
+    DRAM. What the groups of a loop read in every step is copied into SRAM before it, where that pays. After
+    `time_limit` seconds no further tensor is considered for residency, and the module's metadata says so
+    (`time_limit_reached`).
     """
 
     name = "graph-schedule"
@@ -41,16 +43,17 @@ class GraphSchedulePass(ModulePass):
         for function in functions_of(op):
             for each in function.walk():
                 each.attributes.pop(SPACE, None)
-            schedule = FunctionSchedule(function, target, self.effort, self.time_limit)
+            preloads = insert_preloads(function) if self.residency else []
+            schedule = FunctionSchedule(function, target, self.effort, self.time_limit, preloads=preloads)
             schedule.decide(resident=self.residency)
             if schedule.cut_short:
                 add_metadata(op, {"time_limit_reached": self.name})
             for value in schedule.resident:
-                if isinstance(value.owner, Operation):
-                    value.owner.attributes[SPACE] = StringAttr("sram")
+                keep_on_chip(value)
             for group in schedule.groups:
                 if group.schedule is None:
                     group.schedule = schedule_attribute(schedule.problem(group), schedule.plan(group))
+            remove_useless(preloads)
 
 
 def schedule_attribute(problem: Problem, plan: Plan) -> graph.ScheduleAttr:

@@ -21,6 +21,8 @@ from npucc.dialects.graph import (
     RoundOp,
     SoftmaxOp,
     WindowReduceOp,
+    blocks_within,
+    ops_within,
 )
 from npucc.dialects.graph_ops.logic import ComparisonOp
 from npucc.passes.graph.rebuilding import F32
@@ -41,8 +43,9 @@ class Sensitivity:
     """
 
     def __init__(self, function: func.FuncOp) -> None:
-        ops = [op for op in function.body.block.ops if isinstance(op, GraphOp)]
-        self._direct: set[SSAValue] = set(function.body.block.args)
+        blocks = blocks_within(function.body.block)
+        ops = [op for op in ops_within(function.body.block) if isinstance(op, GraphOp)]
+        self._direct: set[SSAValue] = {argument for block in blocks for argument in block.args}
         for op in ops:
             if _passes_on(op) and all(v in self._direct for v in op.operands if element_of(v) == F32):
                 self._direct.add(op.result)

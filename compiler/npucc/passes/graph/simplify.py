@@ -12,6 +12,7 @@ from npucc.context import constants_of
 from npucc.dialects.graph import ELEMENTWISE_OPS, GraphOp
 from npucc.dialects.graph import Graph as GraphDialect
 from npucc.passes.graph.arithmetic_rules import ARITHMETIC_RULES
+from npucc.passes.graph.control_rules import simplify_control
 from npucc.passes.graph.fold import fold_rule
 from npucc.passes.graph.functions import functions_of
 from npucc.passes.graph.movement_rules import MOVEMENT_RULES, implicit_broadcast
@@ -24,7 +25,9 @@ class GraphSimplifyPass(ModulePass):
 
     Holds after: no dead and no duplicate ops; no identity movement, no pairs of transposes, reshapes, casts or
     slices; constants folded; constant scales per output channel are in the weights of the contraction before them;
-    float subtraction of and division by constants are addition and multiplication.
+    float subtraction of and division by constants are addition and multiplication. Loops compute nothing that is
+    the same in every step, carry nothing that never changes, and give no result that nobody reads; constants
+    stand at the top of the function.
     """
 
     name = "graph-simplify"
@@ -39,6 +42,7 @@ class GraphSimplifyPass(ModulePass):
             while changed:
                 merge_equal(block)
                 changed = GraphRewriter(block, constants).run(rules)
+                changed |= simplify_control(block)
 
 
 def simplify_rules() -> dict[type[GraphOp], tuple[Rule, ...]]:

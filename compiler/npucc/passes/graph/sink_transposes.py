@@ -9,6 +9,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from npucc.context import constants_of
+from npucc.passes.graph.control_rules import hoist_constants
 from npucc.passes.graph.functions import functions_of
 from npucc.passes.graph.rewriting import GraphRewriter, merge_equal
 from npucc.passes.graph.sink_rules import HOIST_RULES, SINK_RULES
@@ -34,3 +35,4 @@ class GraphSinkTransposesPass(ModulePass):
                 merge_equal(block)
                 sunk = GraphRewriter(block, constants).run(SINK_RULES)
                 changed = sunk or GraphRewriter(block, constants).run(HOIST_RULES)
+                hoist_constants(block)

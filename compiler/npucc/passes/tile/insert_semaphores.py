@@ -31,7 +31,7 @@ class TileInsertSemaphoresPass(ModulePass):
 
     Instructions carry `waits` and `posts`, `tile.sync` the others; the module attribute `npucc.semaphores` holds
     the initial value of each semaphore. Every wait's post stands before it in program order. Semaphores that
-    were there before are replaced; loops that never run are removed. NPU-E0824
+    were there before are replaced; loops in groups that never run are removed. NPU-E0824
     when buffers that are in use at the same time share bytes or leave their memory.
     """
 
@@ -49,7 +49,7 @@ class TileInsertSemaphoresPass(ModulePass):
         edges, knowledge = forward_edges(tree)
         found = [*pool_rotations(tree, knowledge), *loop_rotations(tree, knowledge)]
         rotations = sorted(found, key=lambda rotation: rotation.first)
-        names = assign_names(edges, rotations, self.limit)
+        names = assign_names(edges, rotations, self.limit, restore=bool(program.control))
         place_semaphores(tree, edges, rotations, names)
         op.attributes["npucc.semaphores"] = DictionaryAttr(
             {name: IntegerAttr(value, i64) for name, value in names.initial.items()}

@@ -84,14 +84,18 @@ class _Request:
 
 def _requests(program: Outline, space: MemorySpace) -> list[_Request]:
     return [
-        _Request(life.op, life.size, life.start, life.end, _lead_of(life))
+        _Request(life.op, life.size, life.start, life.end, _lead_of(life, program))
         for life in lifetimes(program)
         if life.space is space
     ]
 
 
-def _lead_of(life: Lifetime) -> int:
-    return min(_most_lead(life.op), life.start) if isinstance(life.op, PoolOp) else 0
+def _lead_of(life: Lifetime, program: Outline) -> int:
+    """Nothing is loaded ahead across the border of a loop or branch."""
+    if not isinstance(life.op, PoolOp):
+        return 0
+    border = max((place for place in program.borders if place <= life.start), default=0)
+    return min(_most_lead(life.op), life.start - border)
 
 
 def _most_lead(pool: PoolOp) -> int:
