@@ -63,8 +63,9 @@ def require_spaces(op: ControlOp) -> None:
     """The attribute `space` is absent or lists "sram" or "dram" for each result."""
     spaces = op.attributes.get(SPACE)
     words = (StringAttr("sram"), StringAttr("dram"))
-    listed = isinstance(spaces, ArrayAttr) and all(each in words for each in spaces.data)
-    good = spaces is None or (listed and len(spaces.data) == len(op.results))
+    good = spaces is None
+    if isinstance(spaces, ArrayAttr):
+        good = len(spaces.data) == len(op.results) and all(each in words for each in spaces.data)
     require(good, f'{op.name}: space must list "sram" or "dram" per result, found {spaces}')
 
 

@@ -26,9 +26,10 @@ def hoist_constants(block: Block) -> bool:
     """Move the constants of the regions within `block` to its top."""
     found = [op for op in ops_within(block) if isinstance(op, ConstantOp) and op.parent_block() is not block]
     first = block.first_op
-    for op in found if first is not None else ():
+    for op in found:
         op.detach()
-        block.insert_op_before(op, first)
+        if first is not None:
+            block.insert_op_before(op, first)
     return bool(found)
 
 

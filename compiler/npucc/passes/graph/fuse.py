@@ -31,8 +31,9 @@ class GraphFusePass(ModulePass):
 
     Before: a function of core ops. After: every op but constants, reshapes, concatenations, loops and branches
     stands in a group of one root (contraction, window, reduction, softmax, movement or element-wise op) and the
-    element-wise ops that consume its result, with one result. An op joins when it has the root's shape, the kernel stays within the
-    limits of the machine (32 micro-operations, 4 sources) and no value inside is needed outside but the last.
+    element-wise ops that consume its result, with one result. An op joins when it has the root's shape, the kernel
+    stays within the limits of the machine (32 micro-operations, 4 sources) and no value inside is needed outside
+    but the last.
     `epilogues=false` makes every op a group of its own.
     """
 

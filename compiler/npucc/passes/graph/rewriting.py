@@ -27,7 +27,8 @@ Rules = Mapping[type[GraphOp], Sequence[Rule]]
 
 
 class GraphRewriter:
-    """Applies rules in a block and those within until nothing changes. Rules insert new ops in front of the op they look at."""
+    """Applies rules in a block and those within until nothing changes. Rules insert new ops in front of the op they
+    look at."""
 
     def __init__(self, block: Block, constants: ConstantStore) -> None:
         self.block = block

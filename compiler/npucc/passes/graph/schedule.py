@@ -13,7 +13,7 @@ from npucc.dialects import graph
 from npucc.dialects.graph_ops.base import SPACE
 from npucc.module_metadata import add_metadata
 from npucc.passes.graph.functions import functions_of
-from npucc.schedule.preload import insert_preloads, remove_useless
+from npucc.passes.graph.preload import insert_preloads, remove_useless
 from npucc.schedule.problem import Plan, Problem
 from npucc.schedule.residency import FunctionSchedule
 from npucc.schedule.spaces import keep_on_chip

@@ -72,7 +72,7 @@ def _dynamic_loop(loop: graph.LoopOp, buffers: Buffers, builder: Builder, lower:
         limits.append(builder.insert(arith.IndexCastOp(trip, IndexType())).result)
     before = Block(arg_types=[IndexType()])
     test = Builder(InsertPoint.at_end(before))
-    conditions = [test.insert(arith.CmpiOp(before.args[0], limit, "slt")).result for limit in limits]
+    conditions: list[SSAValue] = [test.insert(arith.CmpiOp(before.args[0], limit, "slt")).result for limit in limits]
     if loop.conditional is not None:
         conditions.append(test.insert(memref.LoadOp.get(buffers.of(loop.results[0]), [])).res)
     holds = conditions[0]

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from npuisa.descriptor import Descriptor, Space
-from npuisa.instructions import AccMode
+from npuisa.instructions import AccMode, AluFn
 from xdsl.ir import SSAValue
 
 from npucc.analysis.index import LinearIndex, linear_index
 from npucc.dialects import tile
-from npucc.dialects.npu import instruction_ops
+from npucc.dialects.npu import InstructionOp, instruction_ops
+from npucc.dialects.npu_ops.instruction import FieldValue
 from npucc.passes.npu.layout import planned_address
 from npucc.passes.npu.limits import check_fields
 from npucc.passes.npu.nest import GroupNests, Loop, Rotation
-from npucc.passes.npu.nest_code import NestCode, Placed, software_loops
+from npucc.passes.npu.nest_code import ALU_LIMIT, NestCode, Placed, software_loops
 from npucc.passes.npu.operations import OperandView, form_of, short_text
 from npucc.passes.npu.program_tables import ProgramTables
 from npucc.passes.npu.registers import NestRegisters, RegisterUse, VirtualRegister
@@ -32,6 +33,8 @@ class GroupLowering:
     title: str
     index: int
     nodes: tuple[str, ...]
+    _scratch: VirtualRegister | None = None
+    """Of the present nest: for sums of more than one term."""
 
     def lower(self) -> None:
         """Append the group's code to the program."""
@@ -39,15 +42,35 @@ class GroupLowering:
             registers = NestRegisters()
             placed = {op: self._place(op, loop, registers) for op, loop in _instructions(item, None)}
             counters = {loop: registers.scratch() for loop in software_loops(item)}
+            self._scratch = registers.scratch() if any(r.outer for r in registers.registers) else None
             where = f'group {self.index} "{self.title}"'
             numbers = self.program.registers.assign(registers.registers, where)
             load = instruction_ops()["s.li"]
             origin = self._origin(self.nodes)
             for number, value in self.program.registers.loads(numbers):
                 self.program.code.append(load.make({"rd": number, "value": value}, origin=origin, tile_op="registers"))
+            self._add_outer(numbers, origin)
             nest = NestCode(placed, numbers, counters, origin, self.program.names)
             self.program.code.extend(nest.emit(item))
             self.program.registers.finish(numbers)
+
+    def _add_outer(self, numbers: Mapping[VirtualRegister, int], origin: str) -> None:
+        """Registers that start at a multiple of the steps of loops around the group."""
+        alu, load = instruction_ops()["s.alu"], instruction_ops()["s.li"]
+        add: list[tuple[type[InstructionOp], dict[str, FieldValue]]] = []
+        for register, number in numbers.items():
+            target = number
+            for step, coefficient in register.outer.items():
+                if abs(coefficient) <= ALU_LIMIT:
+                    add.append((alu, {"fn": AluFn.MUL, "rd": target, "ra": step, "value": coefficient}))
+                else:
+                    add.append((load, {"rd": target, "value": coefficient}))
+                    add.append((alu, {"fn": AluFn.MUL, "rd": target, "ra": step, "rb": target}))
+                if target != number:
+                    add.append((alu, {"fn": AluFn.ADD, "rd": number, "ra": number, "rb": target}))
+                target = numbers[self._scratch] if self._scratch is not None else number
+        for op, fields in add:
+            self.program.code.append(op.make(fields, origin=origin, tile_op="registers"))
 
     def _origin(self, nodes: tuple[str, ...]) -> str:
         return self.program.origin(self.index, self.title, nodes)
@@ -76,8 +99,12 @@ class GroupLowering:
     ) -> tuple[str, str, RegisterUse]:
         view, width = operand.view, operand.view.dtype.bytes
         base, label, rotation = self._buffer(view.root)
-        constant, linear = self._per_iteration(view.offset.scaled(width))
-        use = registers.address(linear, rotation, scope)
+        offset = view.offset.scaled(width)
+        steps = {counter: c for counter, c in offset.terms if counter in self.program.counters}
+        inner = LinearIndex(offset.constant, tuple(term for term in offset.terms if term[0] not in steps))
+        constant, linear = self._per_iteration(inner)
+        outer = {self.program.counters[counter]: coefficient for counter, coefficient in steps.items()}
+        use = registers.address(linear, rotation, scope, outer)
         base += constant if rotation.steps else constant + rotation.initial
         space = Space[view.space.name]
         descriptor = Descriptor(label, space, view.dtype, base, operand.dims, operand.strides, operand.fill)

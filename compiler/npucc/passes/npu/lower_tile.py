@@ -9,17 +9,14 @@ from npuisa.target import Target
 from npuisa.validate import MAX_SEMAPHORE_VALUE
 from xdsl.context import Context
 from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, ModuleOp
-from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
 from npucc.context import target_of
-from npucc.dialects import tile
 from npucc.dialects.npu import ProgramOp, instruction_ops
 from npucc.passes.npu.descriptors import Names
-from npucc.passes.npu.faults import LOWERING_FAILED, TABLE_FULL
+from npucc.passes.npu.faults import TABLE_FULL
 from npucc.passes.npu.layout import lay_out, main_function
-from npucc.passes.npu.lower_group import GroupLowering
-from npucc.passes.npu.nest import GroupNests
+from npucc.passes.npu.lower_control import ControlLowering
 from npucc.passes.npu.program_tables import ProgramTables
 
 
@@ -52,16 +49,7 @@ def lower_function(module: ModuleOp, target: Target) -> ProgramOp:
     names.taken.update(semaphores)
     layout = lay_out(function, names, target)
     tables = ProgramTables(layout, names)
-    problems: list[NpuError] = []
-    for op in function.body.block.ops:
-        try:
-            _lower_top_level(tables, op)
-        except NpuError as error:
-            problems.append(error)
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise NpuError(LOWERING_FAILED, f"{len(problems)} groups exceed the machine", problems=problems)
+    ControlLowering(tables).lower(function.body.block)
     tables.code.append(instruction_ops()["s.halt"].make())
     return ProgramOp(target.name, tables.declarations(semaphores) + tables.code)
 
@@ -77,11 +65,3 @@ def _semaphores(module: ModuleOp) -> dict[str, int]:
             raise NpuError(TABLE_FULL, message, f"semaphore {name}", str(value), "use fewer buffers in the schedule")
     return initial
 
-
-def _lower_top_level(tables: ProgramTables, op: Operation) -> None:
-    """A group, or an instruction between groups."""
-    if isinstance(op, tile.GroupOp):
-        nodes = tuple(node.data for node in op.nodes)
-        GroupLowering(tables, GroupNests.of(op.body.block), op.label.data, op.index.value.data, nodes).lower()
-    elif isinstance(op, tile.InstructionOp):
-        GroupLowering(tables, GroupNests(items=[op]), "", -1, tile.nodes_of(op)).lower()

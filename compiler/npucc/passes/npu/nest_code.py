@@ -21,7 +21,7 @@ from npucc.passes.npu.nest import Loop
 from npucc.passes.npu.operations import Form, short_text
 from npucc.passes.npu.registers import RegisterSum, RegisterUse, VirtualRegister
 
-_ALU_LIMIT = (1 << 31) - 1
+ALU_LIMIT = (1 << 31) - 1
 """Greatest immediate of `s.alu`."""
 
 
@@ -91,7 +91,7 @@ class NestCode:
         moves: list[Operation] = []
         left = increment.step
         while left or not moves:
-            part = max(-_ALU_LIMIT, min(left, _ALU_LIMIT))
+            part = max(-ALU_LIMIT, min(left, ALU_LIMIT))
             moves.append(self._alu(AluFn.ADD, increment.reg, part))
             left -= part
         return moves + ([self._alu(AluFn.REM, increment.reg, increment.modulus)] if increment.modulus else [])

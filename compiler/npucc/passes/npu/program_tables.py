@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from npuisa.kernel import Kernel
-from xdsl.ir import Operation
+from xdsl.ir import Operation, SSAValue
 
 from npucc.dialects import tile
 from npucc.dialects.npu import DescOp, KernelOp, OriginOp, PortOp, RegionOp, SemOp
@@ -35,6 +35,8 @@ class ProgramTables:
     code: list[Operation] = field(default_factory=list)
     registers: RegisterFile = field(default_factory=RegisterFile)
     kernels: dict[KernelKey, Kernel] = field(default_factory=dict)
+    counters: dict[SSAValue, int] = field(default_factory=dict)
+    """Registers that count the steps of loops around groups."""
     origins: dict[tuple[int, str, tuple[str, ...]], str] = field(default_factory=dict)
     descriptors: DescriptorPool = field(init=False)
 

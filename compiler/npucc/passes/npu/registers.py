@@ -21,6 +21,7 @@ from npucc.passes.npu.nest import Loop, Rotation
 @dataclass(eq=False)
 class VirtualRegister:
     """Starts the nest at `initial`; `linear` steps return at loop exit, `rotating` ones count modulo `modulus`.
+    `outer`: machine registers (steps of loops around the groups) and by what they are multiplied and added to it.
 
     `scope` are the loops around its uses. A `scratch` register is written before each use.
     """
@@ -31,6 +32,7 @@ class VirtualRegister:
     linear: dict[Loop, int] = field(default_factory=dict)
     scope: set[Loop] = field(default_factory=set)
     scratch: bool = False
+    outer: Mapping[int, int] = field(default_factory=dict)
 
     def increment(self, loop: Loop, number: int) -> Increment | None:
         """What `loop` does to it when it is machine register `number`."""
@@ -41,7 +43,7 @@ class VirtualRegister:
     @property
     def final(self) -> int | None:
         """Its value after the nest; None when it is not known."""
-        if self.scratch:
+        if self.scratch or self.outer:
             return None
         turns = sum(step * loop.executions for loop, step in self.rotating.items())
         return (self.initial + turns) % self.modulus if self.modulus else self.initial
@@ -65,11 +67,23 @@ class NestRegisters:
 
     registers: list[VirtualRegister] = field(default_factory=list)
 
-    def address(self, linear: Mapping[Loop, int], rotation: Rotation, scope: Sequence[Loop]) -> RegisterUse:
+    def address(
+        self,
+        linear: Mapping[Loop, int],
+        rotation: Rotation,
+        scope: Sequence[Loop],
+        outer: Mapping[int, int] | None = None,
+    ) -> RegisterUse:
         """A register that follows a linear offset plus the rotation of a pool; None when both stand still.
 
-        `rotation.initial` belongs to the register only when the rotation moves.
+        `rotation.initial` belongs to the register only when the rotation moves. `outer`: see `VirtualRegister`.
         """
+        if outer:
+            a = self._find(0, {}, 0, linear, scope, outer)
+            if not rotation.steps:
+                return a
+            b = self._find(rotation.initial, rotation.steps, rotation.modulus, {}, scope)
+            return RegisterSum(self.scratch(), a, b)
         if not rotation.steps:
             return self._find(0, {}, 0, linear, scope) if linear else None
         if not linear or _separate(linear, rotation.steps):
@@ -84,7 +98,7 @@ class NestRegisters:
         if constant == 0 and all(step > 0 for step in linear.values()):
             for register in self.registers:
                 moving = {loop: register.linear[loop] for loop in scope if loop in register.linear}
-                plain = not register.modulus and not register.scratch and register.initial == 0
+                plain = not (register.modulus or register.scratch or register.outer) and register.initial == 0
                 if plain and moving.keys() == linear.keys() and all(step > 0 for step in moving.values()):
                     register.scope.update(scope)
                     return register
@@ -97,14 +111,16 @@ class NestRegisters:
         modulus: int,
         linear: Mapping[Loop, int],
         scope: Sequence[Loop],
+        outer: Mapping[int, int] | None = None,
     ) -> VirtualRegister:
+        wanted = (initial, rotating, modulus, outer or {})
         for register in self.registers:
-            same = (register.initial, register.rotating, register.modulus) == (initial, rotating, modulus)
+            same = (register.initial, register.rotating, register.modulus, register.outer) == wanted
             if same and not register.scratch and _agree(register, linear, scope):
                 register.linear.update(linear)
                 register.scope.update(scope)
                 return register
-        made = VirtualRegister(initial, dict(rotating), modulus, dict(linear), set(scope))
+        made = VirtualRegister(initial, dict(rotating), modulus, dict(linear), set(scope), outer=dict(outer or {}))
         self.registers.append(made)
         return made
 
@@ -130,6 +146,26 @@ class RegisterFile:
     """Machine registers r1 to r31 between the nests of a program: each holds a known value, or None."""
 
     values: list[int | None] = field(default_factory=lambda: [0] * SCALAR_REGISTERS)
+    reserved: set[int] = field(default_factory=set)
+    """Registers that control flow holds across nests."""
+
+    def reserve(self, where: str) -> int:
+        """A register that no nest uses until it is released; NpuError when there is none."""
+        free = [number for number in range(SCALAR_REGISTERS - 1, 0, -1) if number not in self.reserved]
+        if not free:
+            remedy = "nest fewer loops and branches"
+            raise NpuError(OUT_OF_REGISTERS, "control flow takes all scalar registers", where, "0 left", remedy)
+        self.reserved.add(free[0])
+        return free[0]
+
+    def release(self, number: int) -> None:
+        """The register is free again; what it holds is not known."""
+        self.reserved.discard(number)
+        self.values[number] = None
+
+    def forget(self) -> None:
+        """Nothing is known any more: control flow joins here."""
+        self.values = [0, *(None for _ in range(SCALAR_REGISTERS - 1))]
 
     def assign(self, virtual: Sequence[VirtualRegister], where: str) -> dict[VirtualRegister, int]:
         """Numbers for the registers of a nest: those that hold the wanted value already where possible.
@@ -137,14 +173,15 @@ class RegisterFile:
         `values` then still holds the values before the nest; call `finish` after comparing. NpuError when there
         are more than the machine has.
         """
-        if len(virtual) > SCALAR_REGISTERS - 1:
+        free = [number for number in range(1, SCALAR_REGISTERS) if number not in self.reserved]
+        if len(virtual) > len(free):
             remedy = "nest fewer tile loops, or choose tile sizes that divide the dims (fewer loop segments)"
-            limit = f"a loop nest has at most {SCALAR_REGISTERS - 1} address registers"
+            limit = f"a loop nest has at most {len(free)} address registers"
             raise NpuError(OUT_OF_REGISTERS, limit, where, str(len(virtual)), remedy)
-        free = list(range(1, SCALAR_REGISTERS))
         numbers: dict[VirtualRegister, int] = {}
         for register in virtual:
-            match = next((n for n in free if self.values[n] == register.initial and not register.scratch), None)
+            fixed = not register.scratch and not register.outer
+            match = next((n for n in free if fixed and self.values[n] == register.initial), None)
             if match is not None:
                 numbers[register] = match
                 free.remove(match)
@@ -158,7 +195,7 @@ class RegisterFile:
         return [
             (number, register.initial)
             for register, number in numbers.items()
-            if not register.scratch and self.values[number] != register.initial
+            if not (register.scratch or register.outer) and self.values[number] != register.initial
         ]
 
     def finish(self, numbers: Mapping[VirtualRegister, int]) -> None:

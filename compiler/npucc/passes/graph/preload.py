@@ -7,7 +7,7 @@ stay on chip are taken back afterwards.
 from __future__ import annotations
 
 from xdsl.dialects import func
-from xdsl.ir import Block, SSAValue
+from xdsl.ir import Block, Operation, SSAValue
 
 from npucc.dialects import graph
 from npucc.passes.graph.insert_copies import copy_before
@@ -47,7 +47,7 @@ def _is_interface(value: SSAValue) -> bool:
     return isinstance(value.owner, (graph.ConstantOp, Block))
 
 
-def _is_within(op: graph.GroupOp, loop: graph.LoopOp) -> bool:
+def _is_within(op: Operation, loop: graph.LoopOp) -> bool:
     parent = op.parent_op()
     while parent is not None and parent is not loop:
         parent = parent.parent_op()
