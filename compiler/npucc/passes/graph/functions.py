@@ -16,8 +16,8 @@ BAD_FUNCTION = error_code("NPU-E0803", ExitCode.BAD_INPUT, "A function is not on
 def functions_of(module: ModuleOp) -> list[func.FuncOp]:
     """The functions with a body; NPU-E0803, naming everything in them that no pass could work on.
 
-    A graph function has one block of graph ops, some with regions; its arguments and results are tensors of static shape and of the
-    machine's element types.
+    A graph function has one block of graph ops, some with regions; its arguments and results are tensors of
+    static shape and of the machine's element types.
     """
     functions = [op for op in module.body.block.ops if isinstance(op, func.FuncOp) and op.body.blocks]
     problems = [problem for function in functions for problem in _problems(function)]
