@@ -20,9 +20,6 @@ from npucc.passes.npu.faults import NOT_INTERPRETED
 _ALU: dict[AluFn, Callable[[int, int], int]] = {
     AluFn.ADD: lambda a, b: a + b,
     AluFn.SUB: lambda a, b: a - b,
-    AluFn.MUL: lambda a, b: a * b,
-    AluFn.AND: lambda a, b: a & b,
-    AluFn.SLT: lambda a, b: int(a < b),
     AluFn.REM: lambda a, b: abs(a) % abs(b) * (1 if a >= 0 else -1),
 }
 
