@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from npuisa.errors import ExitCode, NpuError
 from npuisa.target import Target
-from npusim.functional import run_functional
+from npusim.functional import FunctionalSimulator
 from npusim.hazards import HAZARDOUS, require_no_hazards
 from xdsl.dialects.builtin import ModuleOp
 
@@ -194,10 +194,11 @@ class _Programs:
         try:
             copy.run(rest)
             program = copy.emit()
-            outputs = run_functional(program, dict(self.bisection.inputs), target=self.target)
+            simulator = FunctionalSimulator(program, self.target)
+            outputs = simulator.run(dict(self.bisection.inputs))
             verdict = self.bisection.judged(step.level.value, step.name, outputs)
             if verdict.passed and "tile-insert-semaphores" in self.reached:
-                require_no_hazards(program, self.target)
+                require_no_hazards(program, self.target, simulator.loads)
         except Exception as error:  # whatever the module makes later passes, emission or the simulator do
             return failure(step.level.value, step.name, error)
         return verdict

@@ -46,4 +46,5 @@ def cycle_result(program: Program, timing: TimingResult, target: Target) -> Cycl
             )
             for group in timing.groups
         ],
+        notes=list(timing.notes),
     )

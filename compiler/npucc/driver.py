@@ -9,6 +9,7 @@ from time import perf_counter
 from npuisa.program import Program
 from npuisa.target import Target
 from npusim.functional import FunctionalSimulator
+from npusim.scalar_memory import Loaded
 from npusim.timing import simulate_timing
 from npusim.timing_result import TimingResult
 from xdsl.dialects import get_all_dialects
@@ -139,6 +140,8 @@ class Result:
     trace: Trace | None
     seconds: float
     overflows: list[OverflowResult] = field(default_factory=list[OverflowResult])
+    loads: list[Loaded] | None = None
+    """What the sequencer loaded in the run on values (cycles and hazards follow it); None without values."""
 
     @property
     def cycles(self) -> int | None:
@@ -163,12 +166,14 @@ def simulate(
     machine = target or Target.load(program.target)
     outputs: dict[str, Array] = {}
     overflows: list[OverflowResult] = []
+    loads: list[Loaded] | None = None
     if inputs is not None:
         check_inputs(program.inputs, inputs)
         simulator = FunctionalSimulator(program, machine)
         outputs = simulator.run(dict(inputs))
         overflows = overflow_results(program, simulator.overflows)
-    timing = simulate_timing(program, machine, timeline=timeline) if cycles else None
+        loads = simulator.loads
+    timing = simulate_timing(program, machine, timeline=timeline, loads=loads) if cycles else None
     report = cycle_result(program, timing, machine) if timing is not None else None
     trace = Trace(program, timing) if timing is not None and timeline else None
-    return Result(outputs, timing, report, trace, perf_counter() - begin, overflows)
+    return Result(outputs, timing, report, trace, perf_counter() - begin, overflows, loads)

@@ -89,6 +89,7 @@ class CycleResult(_Result):
     sram_peak_bytes: int
     instructions: int
     layers: list[LayerCycles] = Field(default_factory=list[LayerCycles])
+    notes: list[str] = Field(default_factory=list[str], description="what limits the meaning of the figures")
 
 
 class OverflowResult(_Result):
@@ -106,7 +107,6 @@ class RunResult(CycleResult):
     precision: str
     outputs: list[TensorResult]
     host_nodes: list[str] = Field(default_factory=list[str])
-    notes: list[str] = Field(default_factory=list[str], description="what limits the meaning of the figures")
     overflows: list[OverflowResult] = Field(
         default_factory=list[OverflowResult], description="where values were too large for f16, in program order"
     )

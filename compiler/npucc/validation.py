@@ -58,9 +58,9 @@ def validate(
     program = compile(source, target, options, shapes=shapes)
     compile_seconds = perf_counter() - begin
     values = dict(inputs) if inputs is not None else seeded_inputs(program.inputs, seed, inputs_kind)
-    if check_hazards:
-        require_no_hazards(program, target)
     result = simulate(program, values, target=target)
+    if check_hazards:
+        require_no_hazards(program, target, result.loads)
     reference = run_reference(source, values)
     tolerance = chosen_tolerance(program, rtol, atol)
     compared = [
@@ -184,9 +184,9 @@ def run_result(
         raise ValueError("the simulation was run without cycles")
     shown = outputs if outputs is not None else describe_arrays(result.outputs)
     notes = [ONE_CORE.format(name=target.name, cores=target.cores)] if target.cores > 1 else []
-    notes += overflow_note(result.overflows)
+    notes += [*report.notes, *overflow_note(result.overflows)]
     return RunResult(
-        **{name: getattr(report, name) for name in CycleResult.model_fields},
+        **{name: getattr(report, name) for name in CycleResult.model_fields if name != "notes"},
         model=program.metadata.get("model", ""),
         target=target.name,
         precision=program.metadata.get("precision", ""),

@@ -21,10 +21,13 @@ from npuisa.encoding import layout
 from npuisa.errors import ExitCode, NpuError, error_code
 from npuisa.instructions import (
     NO_OPERAND,
+    DescField,
+    DGet,
     DmaCopy,
     DmaFill,
     DmaGather,
     DmaScatter,
+    DSet,
     Engine,
     Instruction,
     MxConv,
@@ -94,6 +97,8 @@ def check_operands(
     rule = OPERAND_RULES.get(type(instruction))
     if instruction.engine is Engine.SEQ and (instruction.waits or instruction.posts):
         broken = Broken("the sequencer neither waits for nor posts semaphores", "", "use s.fence or q.sync")
+    if isinstance(instruction, DSet | DGet):
+        broken = broken or _axis_problem(instruction, descriptors[instruction.desc])
     if broken is None and rule is not None:
         broken = rule(instruction, views, kernels)
     if broken is not None:
@@ -115,6 +120,13 @@ def _view_problem(name: str, view: Descriptor, written: bool) -> Broken | None:
         remedy = "by growing stride, each axis must step over the extent of the axes before it"
         return Broken(f"destination {name} has several elements in the same place", found, remedy)
     return None
+
+
+def _axis_problem(instruction: DSet | DGet, view: Descriptor) -> Broken | None:
+    """Only axes that the descriptor has have dims and strides: ranks do not change."""
+    if instruction.part is DescField.BASE or instruction.axis < len(view.dims):
+        return None
+    return Broken("the descriptor has no such axis", f"axis {instruction.axis}, {view.name} has {len(view.dims)}")
 
 
 @lru_cache(maxsize=65536)

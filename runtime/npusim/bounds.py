@@ -18,6 +18,7 @@ from npuisa.program import Program, RegionKind
 from npuisa.target import Target
 
 from npusim.costs_matrix import matrix_rate
+from npusim.descriptor_table import DescriptorTable
 from npusim.footprint import footprint_of
 from npusim.sequence import StaticInstruction, decode, dynamic_stream
 from npusim.windows import real_macs
@@ -54,18 +55,20 @@ def bounds(program: Program, target: Target, executions: Sequence[int] | None = 
     """Lower bounds of `program` on `target`.
 
     `executions` says how often each instruction runs (a timing result knows); without it the sequencer is run
-    once, no engine. A register moves an operand inside the region that its descriptor's base lies in.
+    once, no engine. A register moves an operand inside the region that its descriptor's base lies in. Instructions
+    whose descriptors `d.set` may change are not counted: how much they do is not known here.
     """
     statics = decode(program)
     if executions is None:
-        counts = Counter(index for index, _, _ in dynamic_stream(program, statics))
+        counts = Counter(issued.pc for issued in dynamic_stream(program, statics))
         executions = [counts[index] for index in range(len(statics))]
     bases = sorted((region.base, position) for position, region in enumerate(program.regions))
     starts = [base for base, _ in bases]
     moved: defaultdict[int, int] = defaultdict(int)
     macs, mac_cycles = 0, 0.0
+    table = DescriptorTable(program)
     for static, times in zip(statics, executions):
-        if not times:
+        if not times or table.may_change(static):
             continue
         one_macs, one_cycles = _mac_work(static, target)
         macs += times * one_macs

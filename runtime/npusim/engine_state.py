@@ -5,10 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from npuisa.errors import NpuError
-from npuisa.instructions import Engine, QSync
+from npuisa.instructions import Engine, Operand, QSync
 from npuisa.program import Program
 from npuisa.target import Target
 
@@ -16,6 +16,7 @@ from npusim.bandwidth import Share
 from npusim.cost import Cost, Traffic
 from npusim.costs import instruction_cost
 from npusim.faults import place
+from npusim.register_steps import share_register_values
 from npusim.sequence import Issued, StaticInstruction
 
 Causes = defaultdict[str, float]
@@ -133,8 +134,24 @@ def prepare_costs(program: Program, target: Target, statics: list[StaticInstruct
     return costs
 
 
-def prepare_work(static: StaticInstruction, cost: Cost, instructions: int) -> Work:
-    """What the event loop asks of an instruction; the program has `instructions` of them.
+def changed_cost(static: StaticInstruction, program: Program, target: Target) -> Cost:
+    """Cost of an instruction whose descriptors are no longer those of the program."""
+    descriptors = list(program.descriptors)
+    for name, view in zip(static.fields, static.descriptors):
+        if view is not None:
+            operand: Operand = getattr(static.instruction, name)
+            descriptors[operand.desc] = view
+    now = replace(program, descriptors=descriptors)
+    share_register_values(program, now)
+    return instruction_cost(static.instruction, now, target)
+
+
+_KEY_BITS = 32
+"""Of the number of an instruction in a set of active ones: more than any program has, changed ones included."""
+
+
+def prepare_work(static: StaticInstruction, cost: Cost, number: int) -> Work:
+    """What the event loop asks of an instruction; no other one has the same `number`.
 
     Its demand on the SRAM is counted in bank cycles (lines), not in payload: strided accesses saturate banks too.
     """
@@ -161,7 +178,7 @@ def prepare_work(static: StaticInstruction, cost: Cost, instructions: int) -> Wo
         drains=cost.traffic is Traffic.DRAM,
         streams=static.engine is Engine.MX and not sync,
         transparent=sync,
-        key=(static.index + 1) << (static.engine * instructions.bit_length()),
+        key=(number + 1) << (static.engine * _KEY_BITS),
         causes=defaultdict(float),
     )
 

@@ -22,6 +22,7 @@ from npuisa.program import Program
 from npuisa.target import Target
 from threadpoolctl import ThreadpoolController
 
+from npusim.descriptor_table import KEPT_VERSIONS
 from npusim.faults import BAD_INPUTS, PROGRAM_ORDER, place
 from npusim.memory import Memory
 from npusim.scalar_memory import ElementMemory, Loaded
@@ -97,13 +98,15 @@ class FunctionalSimulator:
         """Of the last run: static instruction -> finite elements that it stored as an infinite f16."""
         self.loads: list[Loaded] = []
         """Of the last run: what each executed `s.ld` gave, for the cycle model and the hazard checker to replay."""
-        context = Context(program, staging=self._staging, overflows=self.overflows)
-        self._steps = [self._prepare(static, context) for static in self._statics]
+        self._context = Context(program, staging=self._staging, overflows=self.overflows)
+        self._steps = [self._prepare(static) for static in self._statics]
+        self._changed: dict[int, tuple[StaticInstruction, _Step | None]] = {}
+        """Steps of instructions whose descriptors `d.set` has changed, by identity (which the entry keeps alive)."""
 
-    def _prepare(self, static: StaticInstruction, context: Context) -> _Step | None:
+    def _prepare(self, static: StaticInstruction) -> _Step | None:
         if static.engine is Engine.SEQ:
             return None
-        prepared = SEMANTICS[type(static.instruction)](static, context)
+        prepared = SEMANTICS[type(static.instruction)](static, self._context)
         count = static.instruction.count if isinstance(static.instruction, QSync) else 1
         binder = OperandBinder(self.program, self.memory, static, prepared.views)
         return _Step(
@@ -115,6 +118,14 @@ class FunctionalSimulator:
             tuple((semaphore, count) for semaphore in static.posts),
             self._sram_write(static),
         )
+
+    def _changed_step(self, static: StaticInstruction) -> _Step | None:
+        known = self._changed.get(id(static))
+        if known is None:
+            if len(self._changed) >= KEPT_VERSIONS:
+                self._changed.clear()
+            known = self._changed[id(static)] = static, self._prepare(static)
+        return known[1]
 
     def _sram_write(self, static: StaticInstruction) -> tuple[int, int, int] | None:
         for operand, (descriptor, access) in enumerate(zip(static.descriptors, static.access)):
@@ -159,8 +170,8 @@ class FunctionalSimulator:
             index: item for index, item in enumerate(self.program.instructions) if isinstance(item, SemInit)
         }
         stream = dynamic_stream(self.program, self._statics, step_limit=self._step_limit, memory=elements)
-        for executed, (pc, offsets, accumulate) in enumerate(stream, 1):
-            step = steps[pc]
+        for executed, (pc, offsets, accumulate, changed) in enumerate(stream, 1):
+            step = steps[pc] if changed is None else self._changed_step(changed)
             if step is not None:
                 for semaphore, count in step.waits:
                     semaphores[semaphore] -= count
@@ -176,7 +187,7 @@ class FunctionalSimulator:
             elif pc in presets:
                 semaphores[presets[pc].sem] = presets[pc].value
             if pc in taps:
-                taps[pc](Issued(pc, offsets, accumulate), self.memory)
+                taps[pc](Issued(pc, offsets, accumulate, changed), self.memory)
             if progress is not None and executed % PROGRESS_INTERVAL == 0:
                 progress(executed)
 

@@ -9,13 +9,13 @@ written, accesses outside of memory, semaphores that block.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from npuisa.descriptor import Descriptor, Space
 from npuisa.errors import ExitCode, NpuError, error_code
-from npuisa.instructions import Engine, OutStore, VMap, VNorm
+from npuisa.instructions import Engine, OutStore, SemInit, VMap, VNorm
 from npuisa.program import Program, Region, RegionKind
 from npuisa.target import Target
 from npuisa.validate import MAX_SEMAPHORE_VALUE
@@ -27,6 +27,7 @@ from npusim.faults import place
 from npusim.footprint import Footprint, footprint_of, overlap
 from npusim.initialised import WrittenBytes
 from npusim.ordering import ENGINES, Clock, Execution, Ordering, credits_per_step, order
+from npusim.scalar_memory import AssumedLoads, Loaded, ReplayedLoads
 from npusim.sequence import StaticInstruction, decode, dynamic_stream
 
 HAZARDOUS = error_code("NPU-E0430", ExitCode.BAD_INPUT, "Overlapping the engines could change a value")
@@ -47,6 +48,7 @@ class HazardKind(StrEnum):
     BLOCKED = "program order blocks"
     CONTENDED = "engines compete for a semaphore"
     OVERFLOW = "semaphore overflows"
+    UNSETTLED = "semaphore preset while in use"
     MISALIGNED = "address not aligned to the element size"
     RETYPED = "accumulator read as another type"
 
@@ -84,18 +86,26 @@ class Hazard:
         return "\n".join(lines)
 
 
-def check_hazards(program: Program, target: Target, *, limit: int = 100) -> list[Hazard]:
-    """All hazards of `program`, the first `limit` of them, in program order; empty: the overlap is safe."""
+def check_hazards(
+    program: Program, target: Target, *, limit: int = 100, loads: Sequence[Loaded] | None = None
+) -> list[Hazard]:
+    """All hazards of `program`, the first `limit` of them, in program order; empty: the overlap is safe.
+
+    What the sequencer loads decides which instructions execute: `loads` is the record of a run
+    (`FunctionalSimulator.loads`), and what is proved holds for executions with the same loads. Without it the loads
+    are assumed as the program says.
+    """
     statics = decode(program)
-    ordering = order(program, statics, dynamic_stream(program, statics))
+    memory = AssumedLoads() if loads is None else ReplayedLoads(program, loads)
+    ordering = order(program, statics, dynamic_stream(program, statics, memory=memory))
     return _Checker(program, target, statics, ordering, limit).run()
 
 
-def require_no_hazards(program: Program, target: Target) -> None:
-    """Raise NpuError that lists every hazard of `program`, if there is one."""
+def require_no_hazards(program: Program, target: Target, loads: Sequence[Loaded] | None = None) -> None:
+    """Raise NpuError that lists every hazard of `program`, if there is one; `loads` as in `check_hazards`."""
     problems = [
         NpuError(HAZARDOUS, hazard.kind.value, hazard.parties[0].where if hazard.parties else "", str(hazard))
-        for hazard in check_hazards(program, target)
+        for hazard in check_hazards(program, target, loads=loads)
     ]
     if problems:
         message = f"{len(problems)} hazards in the program"
@@ -169,11 +179,21 @@ class _Checker:
             parties = tuple(self._party(execution, "", "") for execution in pair)
             key = HazardKind.CONTENDED, first, second, semaphore
             self._add(key, Hazard(HazardKind.CONTENDED, message, parties))
+        for (preset, user), execution in self.ordering.unsettled.items():
+            name = self._name(self._preset_semaphore(preset))
+            message = f"{name} is preset by {place(self.program, preset)}, with no s.fence behind what uses it"
+            party = self._party(execution, "", "")
+            self._add((HazardKind.UNSETTLED, preset, user), Hazard(HazardKind.UNSETTLED, message, (party,)))
         for semaphore, late in enumerate(self._late_credits()):
             peak = self.ordering.peak[semaphore] + late
             if peak > MAX_SEMAPHORE_VALUE:
                 message = f"{self._name(semaphore)} can reach {peak}, the counter holds {MAX_SEMAPHORE_VALUE}"
                 self._add((HazardKind.OVERFLOW, semaphore), Hazard(HazardKind.OVERFLOW, message))
+
+    def _preset_semaphore(self, index: int) -> int:
+        instruction = self.statics[index].instruction
+        assert isinstance(instruction, SemInit)
+        return instruction.sem
 
     def _late_credits(self) -> list[int]:
         """Per semaphore, how far its value may exceed that of program order.
@@ -220,8 +240,8 @@ class _Checker:
         return self.dram.get(where.name) if isinstance(where, Region) else self.chip.get(where)
 
     def _accesses(self, execution: Execution) -> Iterator[_Access]:
-        index, offsets, accumulate = execution.issued
-        static = self.statics[index]
+        index, offsets, accumulate, changed = execution.issued
+        static = changed or self.statics[index]
         for view, offset, kind in zip(static.descriptors, offsets, static.access):
             if view is None or not view.elements:
                 continue

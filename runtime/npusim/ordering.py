@@ -5,6 +5,9 @@ starts, in every legal execution. It follows from
 
 * in-order engines: all earlier instructions of the same engine;
 * `s.fence`: everything issued before it, for everything issued after it;
+* the sequencer, which waits for its own loads and stores: each is complete for everything issued after it, and
+  itself knows to be complete what the last fence waited for;
+* `sem.init`: with it the books of the semaphore begin anew (all that used it must be known to be complete);
 * semaphores: a wait that has taken n credits in all, of which `initial` were preset, proves that n - initial
   posts are done. With one posting engine these are its first n - initial posts. With several, each is
   guaranteed what the others, at the most they can have posted by then, cannot account for. With several
@@ -19,7 +22,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from npuisa.instructions import Engine, QSync, SFence
+from npuisa.instructions import Engine, QSync, SemInit, SFence, SLd, SSt
 from npuisa.program import Program
 
 from npusim.sequence import Issued, StaticInstruction
@@ -27,11 +30,15 @@ from npusim.sequence import Issued, StaticInstruction
 Clock = tuple[int, ...]
 ENGINES = len(Engine)
 _MOST_PASSES = 4
+_SEQ = int(Engine.SEQ)
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One executed queued instruction: the `number`-th (from 1) of `engine`; `position` in program order."""
+    """One executed instruction that an engine or, for loads and stores, the sequencer executes.
+
+    It is the `number`-th (from 1) of `engine`; `position` in program order.
+    """
 
     position: int
     issued: Issued
@@ -42,17 +49,18 @@ class Execution:
 
 @dataclass(slots=True)
 class Ordering:
-    """All queued executions in program order, and what is wrong with the semaphores.
+    """All executions in program order, and what is wrong with the semaphores.
 
     `blocked`: the first instruction that program order never lets start (the list ends before it), with the
     semaphore. `contended`: the first pair of executions per pair of instructions and semaphore that may take
-    its credits in either order. `balance`, `peak`: final and greatest value of every semaphore in program
-    order.
+    its credits in either order. `unsettled`: per `sem.init` and instruction, the last execution that uses the semaphore
+    and need not be complete. `balance`, `peak`: final and greatest value of every semaphore in program order.
     """
 
     executions: list[Execution] = field(default_factory=list)
     blocked: tuple[Issued, int] | None = None
     contended: dict[tuple[int, int, int], tuple[Execution, Execution]] = field(default_factory=dict)
+    unsettled: dict[tuple[int, int], Execution] = field(default_factory=dict)
     balance: list[int] = field(default_factory=list)
     peak: list[int] = field(default_factory=list)
 
@@ -138,6 +146,9 @@ class _Pass:
         self.posters = posters
         self.previous = previous
         self.initial = list(program.semaphores)
+        self.epochs = [0] * len(program.semaphores)
+        """How often each semaphore has been preset; `closed` holds the posts of the epochs that are over."""
+        self.closed: dict[tuple[int, int], dict[int, _Ledger]] = {}
         self.ordering = Ordering(balance=list(program.semaphores), peak=list(program.semaphores))
         self.posts: list[dict[int, _Ledger]] = [{} for _ in program.semaphores]
         self.waits: list[dict[int, _Ledger]] = [{} for _ in program.semaphores]
@@ -150,12 +161,39 @@ class _Pass:
         for position, record in enumerate(issued):
             static = self.statics[record[0]]
             if static.engine is Engine.SEQ:
-                if isinstance(static.instruction, SFence):
-                    self.fenced = list(self.numbers)
+                self._sequencer(position, record, static)
                 continue
             if not self._take(record, static):
                 return
             self._execute(position, record, static)
+
+    def _sequencer(self, position: int, record: Issued, static: StaticInstruction) -> None:
+        instruction = static.instruction
+        if isinstance(instruction, SFence):
+            self.fenced = list(self.numbers)
+        elif isinstance(instruction, SemInit):
+            self._preset(record, instruction)
+        elif isinstance(instruction, SLd | SSt):
+            clock = list(self.fenced)
+            clock[_SEQ] = self.numbers[_SEQ]
+            self.numbers[_SEQ] += 1
+            self.ordering.executions.append(Execution(position, record, _SEQ, self.numbers[_SEQ], tuple(clock)))
+
+    def _preset(self, record: Issued, instruction: SemInit) -> None:
+        semaphore = instruction.sem
+        for ledger in (*self.posts[semaphore].values(), *self.waits[semaphore].values()):
+            last = ledger.executions[-1]
+            if last.number > self.fenced[last.engine]:
+                self.ordering.unsettled.setdefault((record.pc, last.issued.pc), last)
+        self.closed[semaphore, self.epochs[semaphore]] = self.posts[semaphore]
+        self.epochs[semaphore] += 1
+        self.posts[semaphore], self.waits[semaphore] = {}, {}
+        self.initial[semaphore] = self.ordering.balance[semaphore] = instruction.value
+        self.ordering.peak[semaphore] = max(self.ordering.peak[semaphore], instruction.value)
+
+    def posted(self, semaphore: int, epoch: int) -> dict[int, _Ledger]:
+        """By engine, all posts between two presets of the semaphore."""
+        return self.closed.get((semaphore, epoch), self.posts[semaphore] if epoch == self.epochs[semaphore] else {})
 
     def _take(self, record: Issued, static: StaticInstruction) -> bool:
         """Move the semaphores' values in program order; False when a wait blocks."""
@@ -174,7 +212,7 @@ class _Pass:
         engine, credits = int(static.engine), credits_per_step(static)
         clock = self.clocks[engine]
         _merge(clock, self.fenced)
-        clock[engine] = self.numbers[engine]
+        clock[_SEQ], clock[engine] = self.numbers[_SEQ], self.numbers[engine]
         number = self.numbers[engine] = self.numbers[engine] + 1
         for semaphore in static.waits:
             self._acquire(semaphore, engine, number, credits * static.waits.count(semaphore), clock)
@@ -218,9 +256,9 @@ class _Pass:
         if poster == engine:
             mine = self.posts[semaphore].get(poster)
             return mine.total if mine else 0
-        if self.previous is None or poster not in self.previous.posts[semaphore]:
+        known = self.previous and self.previous.posted(semaphore, self.epochs[semaphore]).get(poster)
+        if known is None:
             return _UNLIMITED
-        known = self.previous.posts[semaphore][poster]
         after = bisect_left(known.executions, number, key=lambda execution: execution.clock[engine])
         return known.credits[after - 1] if after else 0
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from math import gcd
 from weakref import ref
 
-from npuisa.instructions import AluFn, DmaCopy, DmaFill, SAlu, SBr, SLi, SLoop
+from npuisa.instructions import AluFn, DGet, DmaCopy, DmaFill, SAlu, SBr, SLd, SLi, SLoop
 from npuisa.program import LoopSpec, Program
 
 Values = tuple[int, int]
@@ -20,6 +20,10 @@ Values = tuple[int, int]
 _Registers = dict[int, Values]
 _ANY: Values = (0, 1)
 _ZERO: Values = (0, 0)
+
+_Assigning = SAlu | SLi | SLd | DGet
+_ASSIGNING = (SAlu, SLi, SLd, DGet)
+"""Instructions that assign a register `rd`."""
 
 _KNOWN: dict[int, tuple[ref[Program], dict[int, _Registers]]] = {}
 """By identity (programs are not hashable), for the programs that are still alive; then by that of the instruction."""
@@ -29,10 +33,19 @@ def register_values(program: Program, instruction: DmaCopy | DmaFill, register: 
     """Values of `register` where the DMA `instruction`, an element of `program.instructions`, is issued."""
     if not register:
         return _ZERO
+    return _entry(program).get(id(instruction), {}).get(register, _ANY)
+
+
+def share_register_values(program: Program, other: Program) -> None:
+    """`other` has the very instructions of `program`, so what is known of the one's registers holds for both."""
+    _KNOWN[id(other)] = ref(other, _forget(id(other))), _entry(program)
+
+
+def _entry(program: Program) -> dict[int, _Registers]:
     entry = _KNOWN.get(id(program))
     if entry is None or entry[0]() is not program:
         entry = _KNOWN[id(program)] = ref(program, _forget(id(program))), _follow(program)
-    return entry[1].get(id(instruction), {}).get(register, _ANY)
+    return entry[1]
 
 
 def _forget(key: int) -> Callable[[object], None]:
@@ -53,13 +66,20 @@ def _follow(program: Program) -> dict[int, _Registers]:
     found: dict[int, _Registers] = {}
     ends: defaultdict[int, list[tuple[LoopSpec, _Registers]]] = defaultdict(list)
     heads = _branch_targets(program)
+    joins: defaultdict[int, list[_Registers]] = defaultdict(list)
     for index, instruction in enumerate(program.instructions):
         for spec, entry in reversed(ends.pop(index, [])):
             _leave(spec, entry, state)
         for changed in heads.get(index, ()):
             _widen(changed, state)
-        if isinstance(instruction, SLi):
+        for other in joins.pop(index, ()):
+            _join(other, state)
+        if isinstance(instruction, SBr):
+            _branch(index, instruction, state, joins)
+        elif isinstance(instruction, SLi):
             state[instruction.rd] = instruction.value, 0
+        elif isinstance(instruction, SLd | DGet):
+            state[instruction.rd] = _ANY
         elif isinstance(instruction, SAlu):
             state[instruction.rd] = _computed(instruction, state)
         elif isinstance(instruction, SLoop):
@@ -74,13 +94,25 @@ def _follow(program: Program) -> dict[int, _Registers]:
     return found
 
 
+def _branch(index: int, branch: SBr, state: _Registers, joins: defaultdict[int, list[_Registers]]) -> None:
+    """A branch ahead carries what is known here to its target."""
+    if branch.to > index:
+        joins[branch.to].append(dict(state))
+
+
+def _join(other: _Registers, state: _Registers) -> None:
+    """Two ways meet: what either knows."""
+    for register in {*state, *other}:
+        state[register] = _either(state.get(register, _ZERO), other.get(register, _ZERO))
+
+
 def _enter(program: Program, index: int, loop: SLoop, state: _Registers) -> None:
     """Inside a loop: its own registers after any number of rounds, and what its body leaves changed."""
     moves = list(program.loops[loop.step].increments)
     for inside in program.instructions[index + 1 : loop.end]:
         if isinstance(inside, SLoop):
             moves += [move for move in program.loops[inside.step].increments if move.modulus]
-        elif isinstance(inside, SAlu | SLi):
+        elif isinstance(inside, _ASSIGNING):
             _widen(inside, state)
     for move in moves:
         start, step = state.get(move.reg, _ZERO)
@@ -94,25 +126,30 @@ def _leave(spec: LoopSpec, entry: _Registers, state: _Registers) -> None:
             state[move.reg] = entry.get(move.reg, _ZERO)
 
 
-def _branch_targets(program: Program) -> dict[int, list[SAlu | SLi]]:
+def _branch_targets(program: Program) -> dict[int, list[_Assigning]]:
     """Target of each backward branch -> what assigns registers between it and the branch."""
-    found: defaultdict[int, list[SAlu | SLi]] = defaultdict(list)
+    found: defaultdict[int, list[_Assigning]] = defaultdict(list)
     for index, instruction in enumerate(program.instructions):
         if isinstance(instruction, SBr) and instruction.to <= index:
             body = program.instructions[instruction.to : index]
-            found[instruction.to] += [item for item in body if isinstance(item, SAlu | SLi)]
+            found[instruction.to] += [item for item in body if isinstance(item, _ASSIGNING)]
     return found
 
 
-def _widen(assigned: SAlu | SLi, state: _Registers) -> None:
+def _widen(assigned: _Assigning, state: _Registers) -> None:
     """A register that a branch brings back changed: by a constant per round, to a constant, or to anything."""
     start, step = state.get(assigned.rd, _ZERO)
     if isinstance(assigned, SLi):
         state[assigned.rd] = _either((start, step), (assigned.value, 0))
-    elif assigned.fn in (AluFn.ADD, AluFn.SUB) and assigned.ra == assigned.rd and not assigned.rb:
+    elif isinstance(assigned, SAlu) and _steps_itself(assigned):
         state[assigned.rd] = start, gcd(step, assigned.value)
     else:
         state[assigned.rd] = _ANY
+
+
+def _steps_itself(sum_: SAlu) -> bool:
+    """Whether a register moves by a constant."""
+    return sum_.fn in (AluFn.ADD, AluFn.SUB) and sum_.ra == sum_.rd and not sum_.rb
 
 
 def _computed(instruction: SAlu, state: _Registers) -> Values:

@@ -1,4 +1,4 @@
-"""The scalar unit of the sequencer: 64-bit registers, arithmetic, conditions, loads and stores.
+"""The scalar unit of the sequencer: 64-bit registers, arithmetic, conditions, loads, stores, descriptors.
 
 Rules that the instruction table leaves open and that hold here: register r0 reads as 0 and ignores writes; scalars
 wrap to 64 bits; `SHL` / `SHR` take the shift modulo 64 and `SHR` keeps the sign; `DIV` truncates toward zero, `REM`
@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from npuisa.errors import NpuError
-from npuisa.instructions import AluFn, BranchFn, SAlu, SBr, SLd, SLi, SSt
+from npuisa.instructions import AluFn, BranchFn, DGet, DSet, SAlu, SBr, SLd, SLi, SSt
 from npuisa.program import Program
 
+from npusim.descriptor_table import DescriptorTable
 from npusim.faults import SCALAR_TRAP, place
 from npusim.scalar_memory import ScalarMemory
 from npusim.static_instruction import StaticInstruction
@@ -59,8 +60,10 @@ _CONDITION: dict[BranchFn, Callable[[int, int], bool]] = {
 class ScalarUnit:
     """Executes scalar instructions on `registers`, decides branches; memory accesses go to `memory`."""
 
-    def __init__(self, program: Program, registers: list[int], memory: ScalarMemory) -> None:
-        self._program, self._registers, self._memory = program, registers, memory
+    def __init__(
+        self, program: Program, registers: list[int], memory: ScalarMemory, table: DescriptorTable
+    ) -> None:
+        self._program, self._registers, self._memory, self._table = program, registers, memory, table
 
     def holds(self, branch: SBr) -> bool:
         """Whether the branch is taken."""
@@ -81,6 +84,10 @@ class ScalarUnit:
             offsets = (registers[instruction.dst.reg],)
             self._memory.store(static, offsets, registers[instruction.ra])
             return offsets
+        elif isinstance(instruction, DSet):
+            self._table.set(static, registers[instruction.ra])
+        elif isinstance(instruction, DGet):
+            self._write(instruction.rd, self._table.get(instruction))
         return ()
 
     def _computed(self, pc: int, instruction: SAlu) -> int:

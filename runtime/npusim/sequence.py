@@ -22,6 +22,7 @@ from npuisa.errors import NpuError
 from npuisa.instructions import LOOP_DEPTH, AccMode, Engine, SBr, SHalt, SLoop
 from npuisa.program import Increment, Program
 
+from npusim.descriptor_table import DescriptorTable
 from npusim.faults import CONTROL_FLOW, STEP_LIMIT, place
 from npusim.scalar_memory import AssumedLoads, ScalarMemory
 from npusim.scalar_unit import ScalarUnit, wrap
@@ -37,12 +38,14 @@ class Issued(NamedTuple):
 
     `pc` is its place in the program (and in the list of `decode`); `offsets[i]` the bytes that its
     register adds to the base of operand i; `accumulate` whether the old value of the destination takes part
-    (`ADD`, or `ADD_IF` with a register that is not 0). For `s.br` it says whether the branch is taken.
+    (`ADD`, or `ADD_IF` with a register that is not 0). For `s.br` it says whether the branch is taken. `changed` is
+    the instruction with its descriptors as of now where `d.set` has changed one of them.
     """
 
     pc: int
     offsets: tuple[int, ...]
     accumulate: bool
+    changed: StaticInstruction | None = None
 
 
 def dynamic_stream(
@@ -60,9 +63,10 @@ def dynamic_stream(
     `step_limit` instructions execute, a loop nests deeper than the machine allows or the scalar unit traps.
     """
     statics = decode(program) if statics is None else statics
-    code = [_action(static) for static in statics]
+    table = DescriptorTable(program)
+    code = [_action(static, table.may_change(static)) for static in statics]
     registers = [0] * 32
-    scalar = ScalarUnit(program, registers, AssumedLoads() if memory is None else memory)
+    scalar = ScalarUnit(program, registers, AssumedLoads() if memory is None else memory, table)
     loops: list[_ActiveLoop] = []
     end = -1
     pc, steps, last = 0, 0, len(code)
@@ -77,7 +81,7 @@ def dynamic_stream(
             pc += 1
         elif kind == _QUEUED:
             accumulate = registers[predicate] != 0 if predicate else always
-            yield _new(Issued, (pc, payload(registers), accumulate))
+            yield _new(Issued, (pc, payload(registers), accumulate, None))
             pc += 1
         elif kind == _LOOP:
             yield Issued(pc, (), False)
@@ -91,6 +95,9 @@ def dynamic_stream(
         elif kind == _HALT:
             yield Issued(pc, (), False)
             return
+        elif kind == _CHANGING:
+            yield _issue_changing(payload, table, scalar, registers, always, predicate)
+            pc += 1
         else:
             yield Issued(pc, scalar.execute(payload), False)
             pc += 1
@@ -105,19 +112,38 @@ def dynamic_stream(
 _new = tuple.__new__
 """Makes an `Issued` at half the time that its constructor takes."""
 
-_CONSTANT, _QUEUED, _LOOP, _BRANCH, _HALT, _SCALAR = range(6)
+def _issue_changing(
+    static: StaticInstruction,
+    table: DescriptorTable,
+    scalar: ScalarUnit,
+    registers: list[int],
+    always: bool,
+    predicate: int,
+) -> Issued:
+    """Issue an instruction with an operand that `d.set` may have changed."""
+    current = table.current(static)
+    changed = None if current is static else current
+    if static.engine is Engine.SEQ:
+        return Issued(static.index, scalar.execute(current), False, changed)
+    offsets = tuple(registers[register] for register in static.registers)
+    return Issued(static.index, offsets, registers[predicate] != 0 if predicate else always, changed)
 
 
-def _action(static: StaticInstruction) -> tuple[int, Any, bool, int]:
+_CONSTANT, _QUEUED, _LOOP, _BRANCH, _HALT, _SCALAR, _CHANGING = range(7)
+
+
+def _action(static: StaticInstruction, changing: bool) -> tuple[int, Any, bool, int]:
     """Kind of step, what it needs and, for queued instructions, `accumulate` or the register that decides it.
 
     A step whose record never changes is a ready-made record. `ADD_IF` on r0 never adds: r0 reads as 0.
     """
     instruction = static.instruction
+    mode = getattr(instruction, "mode", AccMode.SET)
+    predicate: int = getattr(instruction, "pred", 0) if mode is AccMode.ADD_IF else 0
+    always = mode is AccMode.ADD
+    if changing:
+        return _CHANGING, static, always, predicate
     if static.engine is not Engine.SEQ:
-        mode = getattr(instruction, "mode", AccMode.SET)
-        predicate: int = getattr(instruction, "pred", 0) if mode is AccMode.ADD_IF else 0
-        always = mode is AccMode.ADD
         if not any(static.registers) and not predicate:
             return _CONSTANT, Issued(static.index, (0,) * len(static.registers), always), always, 0
         return _QUEUED, _offset_getter(static.registers), always, predicate

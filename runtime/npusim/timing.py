@@ -33,11 +33,21 @@ from npusim.bandwidth import Demand, Share, share
 from npusim.cost import Cost, Traffic
 from npusim.costs import BRANCH_TAKEN_CYCLES, ENGINE_LABELS
 from npusim.costs_dma import port_bytes_per_cycle
-from npusim.engine_state import ALONE, Causes, Credit, EngineState, StallLog, Work, prepare_costs, prepare_work
+from npusim.engine_state import (
+    ALONE,
+    Causes,
+    Credit,
+    EngineState,
+    StallLog,
+    Work,
+    changed_cost,
+    prepare_costs,
+    prepare_work,
+)
 from npusim.faults import place
 from npusim.scalar_memory import AssumedLoads, Loaded, ReplayedLoads
 from npusim.sequence import Issued, StaticInstruction, decode, dynamic_stream
-from npusim.timing_report import build_result
+from npusim.timing_report import Books, assumed_note, build_result
 from npusim.timing_result import TimelineEntry, TimingResult
 
 DEADLOCK = error_code("NPU-E0422", ExitCode.BAD_INPUT, "Engines wait for semaphores that nobody will post")
@@ -93,7 +103,9 @@ class _Simulation:
         loads: Sequence[Loaded] | None,
     ) -> None:
         self.program, self.target, self.statics = program, target, statics
-        self.work = [prepare_work(static, cost, len(costs)) for static, cost in zip(statics, costs)]
+        self.work = [prepare_work(static, cost, static.index) for static, cost in zip(statics, costs)]
+        self.changed: dict[int, tuple[StaticInstruction, Work]] = {}
+        """Further entries for instructions with changed descriptors, by identity (which the entry keeps alive)."""
         self.engines = [EngineState(ENGINE_LABELS[engine], int(engine), deque()) for engine in Engine]
         self.engine_of = [
             None if static.engine is Engine.SEQ else self.engines[static.engine] for static in self.statics
@@ -169,7 +181,7 @@ class _Simulation:
         """
         engine_of, work, depth = self.engine_of, self.work, self.depth
         for issued in self.stream:
-            index = issued[0]
+            index, _, _, changed = issued
             state = engine_of[index]
             if state is None:
                 if self._scalar(issued):
@@ -180,20 +192,20 @@ class _Simulation:
                 self.stalled, self.held = state, issued
                 return
             self.clock += 1.0
-            queue.append((work[index], issued, self.clock))
+            queue.append((work[index] if changed is None else self._changed(changed), issued, self.clock))
             if state.running is None and len(queue) == 1:
                 self._at(max(self.clock, state.free_at), _READY, state)
         self.halted = self.fenced = True
 
     def _scalar(self, issued: Issued) -> bool:
         """A sequencer instruction; True when it waits for all engines."""
-        index, _, taken = issued
+        index, _, taken, changed = issued
         instruction = self.statics[index].instruction
-        cycles = self.work[index].occupancy
+        work = self.work[index] if changed is None else self._changed(changed)
+        cycles = work.occupancy
         if isinstance(instruction, SBr) and taken:
             cycles += BRANCH_TAKEN_CYCLES
         self.clock += cycles
-        work = self.work[index]
         work.executions += 1
         work.causes["compute"] += cycles
         if work.latency:
@@ -210,6 +222,15 @@ class _Simulation:
         self.semaphores[instruction.sem] = value
         self.credits[instruction.sem] = deque([Credit(self.clock, 0, value)] if value else [])
 
+    def _changed(self, static: StaticInstruction) -> Work:
+        """An instruction with descriptors that `d.set` has changed: another cost, so another entry in the books."""
+        known = self.changed.get(id(static))
+        if known is None:
+            number = len(self.statics) + len(self.changed)
+            work = prepare_work(static, changed_cost(static, self.program, self.target), number)
+            known = self.changed[id(static)] = static, work
+        return known[1]
+
     def _unstall(self, now: float) -> None:
         """The queue that stalls the sequencer has room from cycle `now` on. Its engine is at work."""
         state, issued = self.stalled, self.held
@@ -218,7 +239,8 @@ class _Simulation:
         if now > self.clock:
             self._stall("queue_full", now)
         self.clock += 1.0
-        state.queue.append((self.work[issued[0]], issued, self.clock))
+        work = self.work[issued.pc] if issued.changed is None else self._changed(issued.changed)
+        state.queue.append((work, issued, self.clock))
         self._issue()
 
     def _stall(self, cause: str, until: float) -> None:
@@ -440,9 +462,14 @@ class _Simulation:
             if tail:
                 _book_tail(state, tail)
             idle[state.label] = total - state.done_at
-        return build_result(
-            self.program, self.target, self.statics, self.work, self.sequencer, idle, total, self.timeline or ()
-        )
+        changed = [work for _, work in self.changed.values()]
+        books = Books(self.statics, self.work, changed, self.sequencer, idle, total, self.timeline or (), self._notes())
+        return build_result(self.program, self.target, books)
+
+    def _notes(self) -> tuple[str, ...]:
+        if isinstance(self.memory, AssumedLoads) and self.memory.answered:
+            return (assumed_note(self.program, self.memory.answered),)
+        return ()
 
     def _deadlock(self) -> NpuError:
         names = self.program.semaphore_names

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil
 
-from npuisa.instructions import Engine
+from npuisa.instructions import Engine, SLd
 from npuisa.program import DebugEntry, Program
 from npuisa.target import Target
 
@@ -32,37 +33,69 @@ _COST_CAUSES = {
 }
 
 
-def build_result(
-    program: Program,
-    target: Target,
-    statics: Sequence[StaticInstruction],
-    work: Sequence[Work],
-    waited: Causes,
-    idle: Mapping[str, float],
-    total: float,
-    timeline: Sequence[TimelineEntry],
-) -> TimingResult:
-    """Round and sum up.
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What a simulation has written down.
 
-    A cycle of a queued engine belongs to the instruction that it works on or, when it waits, that it waits to
-    start. The cycles that the sequencer `waited`, by cause, and those after an engine's last instruction (`idle`,
-    by engine) belong to none. `total` is the (fractional) cycle in which the program has ended.
+    `statics` and `work` belong together; `changed` holds further entries of the same instructions with descriptors
+    that `d.set` had changed. A cycle of a queued engine belongs to the instruction that it works on or, when it waits,
+    that it waits to start. The cycles that the sequencer `waited`, by cause, and those after an engine's last
+    instruction (`idle`, by engine) belong to none. `total` is the (fractional) cycle in which the program has ended.
     """
-    cycles = ceil(total - 1e-6)
-    _add_costs(statics, work)
+
+    statics: Sequence[StaticInstruction]
+    work: Sequence[Work]
+    changed: Sequence[Work]
+    waited: Causes
+    idle: Mapping[str, float]
+    total: float
+    timeline: Sequence[TimelineEntry]
+    notes: tuple[str, ...]
+
+
+def build_result(program: Program, target: Target, books: Books) -> TimingResult:
+    """Round and sum up."""
+    cycles = ceil(books.total - 1e-6)
+    statics, work = books.statics, books.work
+    everything = [*work, *books.changed]
+    _add_costs([*statics, *(statics[item.index] for item in books.changed)], everything)
+    read = sum(item.executions * item.cost.dram_read for item in everything)
+    written = sum(item.executions * item.cost.dram_written for item in everything)
+    _fold(work, books.changed)
     issuing = sum(item.executions for static, item in zip(statics, work) if static.engine is not Engine.SEQ)
-    sequencer = Counter(waited) + Counter({"compute": issuing})
+    sequencer = Counter(books.waited) + Counter({"compute": issuing})
     return TimingResult(
         cycles=cycles,
         clock_ghz=target.clock_ghz,
-        engines=_engines(statics, work, sequencer, idle, cycles, total),
-        dram_read=sum(item.executions * item.cost.dram_read for item in work),
-        dram_written=sum(item.executions * item.cost.dram_written for item in work),
+        engines=_engines(statics, work, sequencer, books.idle, cycles, books.total),
+        dram_read=read,
+        dram_written=written,
         groups=_groups(program.debug, statics, work),
         instructions=tuple(InstructionTime(item.executions, _whole(item.causes)) for item in work),
         executed=sum(item.executions for item in work),
-        timeline=tuple(timeline),
+        timeline=tuple(books.timeline),
+        notes=books.notes,
     )
+
+
+def assumed_note(program: Program, loads: int) -> str:
+    """Says that the cycles rest on values that the program names, not on data."""
+    places = sum(isinstance(item, SLd) for item in program.instructions)
+    return (
+        f"timed without data: {loads} loads of the sequencer ({places} s.ld) gave the values that the program "
+        "assumes for them; branches and loops that depend on them may go another way on data"
+    )
+
+
+def _fold(work: Sequence[Work], changed: Sequence[Work]) -> None:
+    """Enter executions with changed descriptors in the books of their instruction."""
+    for item in changed:
+        own = work[item.index]
+        for cause, value in item.causes.items():
+            own.causes[cause] += value
+        own.first_start = item.first_start if not own.executions else min(own.first_start, item.first_start)
+        own.last_done = max(own.last_done, item.last_done)
+        own.executions += item.executions
 
 
 def _add_costs(statics: Sequence[StaticInstruction], work: Sequence[Work]) -> None:

@@ -130,6 +130,8 @@ class TimingResult:
     executed: int
     """Dynamic instructions, those of the sequencer included."""
     timeline: tuple[TimelineEntry, ...] = field(default=(), repr=False)
+    notes: tuple[str, ...] = ()
+    """What the reader must know of how these cycles came about; empty in most cases."""
 
     @property
     def seconds(self) -> float:

@@ -85,7 +85,7 @@ def run(
     if check_hazards:
         from npusim.hazards import require_no_hazards
 
-        require_no_hazards(program, machine)
+        require_no_hazards(program, machine, result.loads)
     if trace is not None and result.trace is not None:
         result.trace.save(trace)
     if save_outputs is not None:

@@ -17,7 +17,7 @@ from xdsl.ir import Block, SSAValue
 from npucc.analysis.index import linear_index, loop_bounds
 from npucc.dialects import tile
 from npucc.dialects.npu import ProgramOp
-from npucc.interpreters.npu import descriptors_of, execute
+from npucc.interpreters.npu import execute
 from npucc.passes.npu.descriptors import Names
 from npucc.passes.npu.layout import lay_out, main_function, planned_address
 from npucc.passes.npu.operations import form_of
@@ -43,12 +43,8 @@ def address_differences(module: ModuleOp, program: ProgramOp, target: Target) ->
 
 def program_accesses(program: ProgramOp) -> Iterator[Accesses]:
     """What the instructions of `program` access, in program order."""
-    descriptors = descriptors_of(program)
     for executed in execute(program):
-        addresses = {
-            name: descriptors[operand.desc].base + executed.offsets[name]
-            for name, _, operand in executed.op.operands_used()
-        }
+        addresses = {name: view.base + executed.offsets[name] for name, view in executed.descriptors.items()}
         yield Accesses(executed.op.ISA.mnemonic, addresses, executed.accumulate)
 
 
