@@ -59,6 +59,14 @@ def integer_division(a: Array, b: Array) -> Array:
     return ((a - np.fmod(a, b)) // b).astype(a.dtype, copy=False)
 
 
+def integer_power(a: Array, b: Array) -> Array:
+    """a ** b modulo the width of a; a negative exponent gives the truncated quotient 1 / a ** -b (0 ** -n is 0)."""
+    magnitude = np.power(a, np.maximum(b, 0))
+    sign = np.where(b & 1 == 1, a, np.ones((), a.dtype))
+    reciprocal = np.where(np.abs(a) == 1, sign, np.zeros((), a.dtype))
+    return np.where(b < 0, reciprocal, magnitude).astype(a.dtype, copy=False)
+
+
 def shift_left(a: Array, b: Array) -> Array:
     """a * 2 ** b modulo the width of a; 0 where b is no number of bits of a."""
     return np.where(_is_position(a, b), np.left_shift(a, b), np.zeros((), a.dtype))

@@ -33,6 +33,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "math.expm1": np.expm1, "math.log1p": np.log1p,
     "math.sqrt": np.sqrt, "math.tanh": np.tanh, "math.erf": np.vectorize(math.erf), "math.sin": np.sin,
     "math.cos": np.cos, "math.floor": np.floor, "math.ceil": np.ceil, "math.roundeven": np.rint, "math.powf": np.power,
+    "math.ipowi": np.power, "arith.shli": np.left_shift, "arith.shrsi": np.right_shift,
+    "arith.shrui": lambda a, b: np.right_shift(a.view(np.uint64), b.view(np.uint64)).view(a.dtype),
 }  # fmt: skip
 CASTS = {"arith.sitofp", "arith.uitofp", "arith.fptosi", "arith.extf", "arith.truncf", "arith.extsi", "arith.extui",
          "arith.trunci"}  # fmt: skip
@@ -100,7 +102,12 @@ OPS = [op for op in ELEMENTWISE_OPS if op is not CastOp]
 
 
 def accepted(cls: type[ElementwiseOp]) -> list[str]:
-    names = {"float": FLOATS, "number": (*FLOATS, *INTEGERS), "logic": (*INTEGERS, "bool")}
+    names = {
+        "float": FLOATS,
+        "number": (*FLOATS, *INTEGERS),
+        "integer": (*INTEGERS, "i4", "u2"),
+        "logic": (*INTEGERS, "bool"),
+    }
     return list(names.get(cls.ACCEPTS, (*FLOATS, *INTEGERS, "bool")))
 
 
@@ -129,9 +136,9 @@ def test_scalar_code_equals_numpy(cls: type[ElementwiseOp]) -> None:
         op = make(cls, args)
         expected, found = evaluate_op(op, arrays), expand(op, arrays)
         assert expected.dtype == found.dtype == numpy_dtype(op.result_type.element_type)
-        rtol = 0 if expected.dtype.kind in "biu" else 1e-12 if element == "f64" else 1e-6
+        rtol = 0 if not is_float(op.result_type.element_type) else 1e-12 if element == "f64" else 1e-6
         rtol = 2e-2 if element == "bf16" else 2e-3 if element == "f16" else rtol
-        wide = np.float64 if expected.dtype.kind not in "biu" else expected.dtype
+        wide = np.float64 if rtol else np.int64 if expected.dtype.itemsize == 1 else expected.dtype
         np.testing.assert_allclose(found.astype(wide), expected.astype(wide), rtol=rtol, atol=1e-6, equal_nan=True)
 
 
@@ -171,3 +178,34 @@ def test_mod_has_the_sign_of_the_divisor(a: int, b: int) -> None:
     found = expand(make(graph.ModOp, args), [np.array([a], np.int32), np.array([b], np.int32)])
     assert found[0] == a % b
     assert expand(make(graph.RemOp, args), [np.array([a], np.int32), np.array([b], np.int32)])[0] == math.fmod(a, b)
+
+
+U64 = st.one_of(st.integers(0, 70), st.integers(0, 2**64 - 1), st.integers(2**62 - 1, 2**62 + 66))
+
+
+@settings(max_examples=200, deadline=None)
+@given(U64, U64)
+def test_powers_of_unsigned_64_bit_numbers_wrap(a: int, b: int) -> None:
+    args = operands(graph.PowOp, "u64", 1)
+    found = expand(make(graph.PowOp, args), [np.array([a], np.uint64), np.array([b], np.uint64)])
+    assert int(found[0]) == pow(a, b, 2**64)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(["i8", "u8", "i16", "u32", "i64", "u64", "i4"]), st.data())
+def test_shifts(element: str, data: st.DataObject) -> None:
+    """As ONNX's BitShift says, in Python's integers."""
+    bits, signed = int(element[1:]), element.startswith("i")
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    a = data.draw(st.integers(low, high))
+    b = data.draw(st.one_of(st.integers(max(low, -3), min(high, bits + 3)), st.integers(low, high)))
+    arrays = [np.array([value]).astype(numpy_dtype(element_type(element))) for value in (a, b)]
+    inside = 0 <= b < bits
+    left = (a << b if inside else 0) & ((1 << bits) - 1)
+    expected = {
+        graph.ShiftLeftOp: left - (1 << bits) if signed and left >> (bits - 1) else left,
+        graph.ShiftRightOp: a >> (b if inside else bits),
+    }
+    for cls, number in expected.items():
+        op = make(cls, operands(cls, element, 1))
+        assert int(expand(op, arrays)[0]) == int(evaluate_op(op, arrays)[0]) == number, cls.name

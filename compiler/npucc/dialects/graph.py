@@ -65,6 +65,7 @@ from npucc.dialects.graph_ops.logic import (
 )
 from npucc.dialects.graph_ops.movement import ConcatOp, ExpandOp, ReshapeOp, SliceOp, TransposeOp
 from npucc.dialects.graph_ops.scalar import ScalarBuilder
+from npucc.dialects.graph_ops.shifts import ShiftLeftOp, ShiftRightOp
 from npucc.dialects.graph_ops.structure import ConstantOp, ControlOp, GroupOp, ScheduleAttr, YieldOp
 from npucc.dialects.graph_ops.window import LogSoftmaxOp, ReduceOp, SoftmaxOp, WindowReduceOp
 
@@ -73,6 +74,7 @@ ELEMENTWISE_OPS: tuple[type[ElementwiseOp], ...] = (
     ExpOp, Expm1Op, LogOp, Log1pOp, SqrtOp, FloorOp, CeilOp, RoundOp, TanhOp, ErfOp, SinOp, CosOp,
     ReciprocalOp, SigmoidOp, SoftplusOp, ReluOp, LeakyReluOp, EluOp, HardSigmoidOp, ClipOp,
     EqualOp, LessOp, LessOrEqualOp, GreaterOp, GreaterOrEqualOp, AndOp, OrOp, XorOp, NotOp, WhereOp,
+    ShiftLeftOp, ShiftRightOp,
 )  # fmt: skip
 
 Graph = Dialect(
@@ -147,6 +149,8 @@ __all__ = [
     "ScalarBuilder",
     "ScatterOp",
     "ScheduleAttr",
+    "ShiftLeftOp",
+    "ShiftRightOp",
     "SigmoidOp",
     "SignOp",
     "SinOp",

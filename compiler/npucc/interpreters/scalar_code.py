@@ -10,7 +10,15 @@ from xdsl.dialects.builtin import FloatAttr, IntegerAttr
 from xdsl.ir import Block, Operation, SSAValue
 
 from npucc.element_conversion import converted
-from npucc.numpy_functions import erf, integer_division, power, shift_left, shift_right, shift_right_unsigned
+from npucc.numpy_functions import (
+    erf,
+    integer_division,
+    integer_power,
+    power,
+    shift_left,
+    shift_right,
+    shift_right_unsigned,
+)
 from npucc.types import Array, numpy_dtype
 
 _UNARY: dict[str, Callable[[Array], Array]] = {
@@ -53,6 +61,7 @@ _BINARY: dict[str, Callable[[Array, Array], Array]] = {
     "arith.shrsi": shift_right,
     "arith.shrui": shift_right_unsigned,
     "math.powf": power,
+    "math.ipowi": integer_power,
 }
 _CONVERSIONS = frozenset(
     f"arith.{name}" for name in ("extf", "truncf", "fptosi", "sitofp", "uitofp", "extsi", "extui", "trunci")

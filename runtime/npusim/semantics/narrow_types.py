@@ -193,7 +193,8 @@ def _single_to_odd(values: Array) -> npt.NDArray[np.float32]:
 def encoding(dtype: DType) -> Bytes:
     """The byte for every upper half of an f32 pattern."""
     patterns = np.arange(1 << 16, dtype=np.uint32) << np.uint32(16)
-    values = patterns.view(np.float32).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        values = patterns.view(np.float32).astype(np.float64)
     if dtype.name == "f8e8m0":
         return _encoded_powers(values)
     form = FORMATS[dtype.name]

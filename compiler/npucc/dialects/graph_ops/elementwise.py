@@ -29,11 +29,11 @@ from npucc.dialects.graph_ops.base import (
 from npucc.dialects.graph_ops.scalar import ScalarBuilder
 from npucc.dialects.graph_ops.unsigned import Unsigned64Builder
 from npucc.element_conversion import converted
-from npucc.numpy_functions import integer_division, power
+from npucc.numpy_functions import integer_division, integer_power, power
 from npucc.tiling import Dim, TilingSpec, broadcast_access, identity_access
 from npucc.types import BOOL, AnyTensor, Array, compute_type, dtype_of, element_type, is_float, tensor
 
-Kinds = Literal["float", "number", "logic", "any"]
+Kinds = Literal["float", "number", "integer", "logic", "any"]
 
 
 def _is_kind(element: Attribute, kinds: Kinds) -> bool:
@@ -42,6 +42,8 @@ def _is_kind(element: Attribute, kinds: Kinds) -> bool:
             return is_float(element)
         case "number":
             return element != BOOL
+        case "integer":
+            return element != BOOL and not is_float(element)
         case "logic":
             return not is_float(element)
         case "any":
@@ -52,7 +54,7 @@ class ElementwiseOp(TileableOp, ABC):
     """One result element from the operands' elements at the same (broadcast) position."""
 
     ACCEPTS: ClassVar[Kinds] = "number"
-    """Element types of the operands: floats; all but bool; all but floats; all."""
+    """Element types of the operands: floats; all but bool; integers; integers and bool; all."""
     OVERFLOWS: ClassVar[bool] = False
     """Of integers in the result's range the exact result may lie outside it."""
     MODULAR: ClassVar[bool] = False
@@ -353,23 +355,16 @@ class ModOp(BinaryOp):
 
 @irdl_op_definition
 class PowOp(BinaryOp):
-    """a ** b; integers compute in f64 and truncate."""
+    """a ** b; integers wrap, and with a negative exponent truncate toward zero (0 ** -1 is 0)."""
 
     name = "graph.pow"
     OVERFLOWS: ClassVar[bool] = True
 
     def numpy(self, a: Array, b: Array) -> Array:
-        if a.dtype.kind == "f":
-            return power(a, b)
-        return np.trunc(np.power(a.astype(np.float64), b)).astype(a.dtype)
+        return power(a, b) if a.dtype.kind == "f" else integer_power(a, b)
 
     def scalar(self, s: ScalarBuilder, a: SSAValue, b: SSAValue) -> SSAValue:
-        if is_float(a.type):
-            return s.pow(a, b)
-        wide = element_type("f64")
-        # The exponent as a signed number: one of 2**63 or more has no power but 0 and 1 that fits.
-        exponent = ScalarBuilder.cast(s, b, wide)
-        return s.cast(s.pow(s.cast(a, wide), exponent), a.type)
+        return s.pow(a, b)
 
 
 @irdl_op_definition

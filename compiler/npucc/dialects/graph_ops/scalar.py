@@ -71,8 +71,8 @@ class ScalarBuilder:
         return self._insert(arith.MaximumfOp(a, b) if is_float(a.type) else arith.MaxSIOp(a, b))
 
     def pow(self, a: SSAValue, b: SSAValue) -> SSAValue:
-        """a ** b of floats."""
-        return self._insert(math.PowFOp(a, b))
+        """a ** b; of integers it wraps, and a negative exponent gives 1 / a ** -b, truncated."""
+        return self._insert(math.PowFOp(a, b) if is_float(a.type) else math.IPowIOp(a, b))
 
     def neg(self, a: SSAValue) -> SSAValue:
         """-a (integers: 0 - a)."""
@@ -165,6 +165,10 @@ class ScalarBuilder:
     def shift_right(self, a: SSAValue, count: SSAValue) -> SSAValue:
         """a moved down by `count` bits, which must be less than its width; copies of the sign behind."""
         return self._insert(arith.ShRSIOp(a, count))
+
+    def shift_right_unsigned(self, a: SSAValue, count: SSAValue) -> SSAValue:
+        """a moved down by `count` bits, which must be less than its width; zeros behind."""
+        return self._insert(arith.ShRUIOp(a, count))
 
     def cast(self, a: SSAValue, target: Attribute) -> SSAValue:
         """Convert between compute types: to an integer toward zero, to i1 'is not 0'; nothing for equal types."""

@@ -54,6 +54,19 @@ class Unsigned64Builder(ScalarBuilder):
         """a - a / b * b."""
         return self.sub(a, self.mul(self.div(a, b), b)) if a.type == i64 else super().rem(a, b)
 
+    def pow(self, a: SSAValue, b: SSAValue) -> SSAValue:
+        """Of an exponent of 2**63 or more: 0 and 1 are their own powers; an even number has the power 0, and an odd one
+        that of the exponent modulo 2**62, since the order of every odd number divides 2**62 (the group of units
+        modulo 2**64)."""
+        if a.type != i64:
+            return super().pow(a, b)
+        order = (1 << 62) - 1
+        reduced = self.and_(b, self.constant(order, b))
+        even = self.compare("eq", self.and_(a, self.constant(1, a)), self.constant(0, a))
+        large = self.compare("ne", reduced, b)
+        vanishing = self.constant(64, b)
+        return super().pow(a, self.select(self.and_(even, large), vanishing, reduced))
+
     def mod(self, a: SSAValue, b: SSAValue) -> SSAValue:
         """The remainder: there are no signs."""
         return self.rem(a, b)

@@ -9,9 +9,9 @@ from xdsl.ir import SSAValue
 
 from npucc.dialects import graph
 from npucc.frontend.node import ImportNode
-from npucc.frontend.problems import Malformed, Unsupported
+from npucc.frontend.problems import Malformed
 from npucc.frontend.registry import onnx_op
-from npucc.types import element_of, element_type, is_float, numpy_dtype, shape_of
+from npucc.types import dtype_of, element_of, element_type, is_float, shape_of
 
 F32, F64 = element_type("f32"), element_type("f64")
 
@@ -77,7 +77,8 @@ def mean(node: ImportNode) -> SSAValue:
 def power(node: ImportNode) -> SSAValue:
     """a ** b in the type of a. Constant exponents 1, 2 and 3 become products; the others are left to the passes.
 
-    A base of integers with an exponent of another type computes in f64 and truncates, as C's `pow` does.
+    Integers compute in the wider of both types. With an exponent of floats they compute in f64 and truncate, as C's
+    `pow` does.
     """
     build = node.build
     base, exponent = binary_operands(node)
@@ -92,47 +93,24 @@ def power(node: ImportNode) -> SSAValue:
     element, other = element_of(base), element_of(exponent)
     if element == other:
         return build.emit(graph.PowOp(base, exponent))
-    wide = F64 if F64 in (element, other) or not is_float(element) else F32
+    if not is_float(element) and not is_float(other):
+        wide = element_type("u64" if "u64" in (str(dtype_of(element)), str(dtype_of(other))) else "i64")
+    else:
+        wide = F64 if F64 in (element, other) or not is_float(element) else F32
     return build.cast(build.emit(graph.PowOp(build.cast(base, wide), build.cast(exponent, wide))), element)
 
 
 @onnx_op("BitShift")
 def bit_shift(node: ImportNode) -> SSAValue:
-    """x * 2 ** n or x / 2 ** n of unsigned integers."""
-    build, x = node.build, node.input(0)
-    direction, dtype = node.text("direction"), numpy_dtype(element_of(x))
-    if dtype.kind != "u":
-        raise Unsupported("shifted integers are unsigned", str(dtype), "cast to an unsigned type")
+    """x moved by n bits; a right shift keeps the sign."""
+    direction = node.text("direction")
     if direction not in ("LEFT", "RIGHT"):
         raise Malformed("`direction` is LEFT or RIGHT", f"`{direction}`")
-    factor = build.emit(graph.PowOp(build.scalar(2, x), node.input(1)))
-    return build.emit((graph.MulOp if direction == "LEFT" else graph.DivOp)(x, factor))
+    shift = graph.ShiftLeftOp if direction == "LEFT" else graph.ShiftRightOp
+    return node.build.emit(shift(node.input(0), node.input(1)))
 
 
 @onnx_op("Mod")
 def modulo(node: ImportNode) -> SSAValue:
-    """Remainder: sign of the divisor, or of the dividend with `fmod`. Floats compute in f32 at least."""
-    build, x, y, fmod = node.build, node.input(0), node.input(1), bool(node.integer("fmod"))
-    element = element_of(x)
-    if not is_float(element):
-        return build.emit((graph.RemOp if fmod else graph.ModOp)(x, y))
-    wide = element if element == element_type("f64") else element_type("f32")
-    x, y = build.cast(x, wide), build.cast(y, wide)
-    rest = _float_remainder(node, x, y)
-    if not fmod:
-        zero = build.scalar(0.0, rest)
-        signs = [build.emit(graph.LessOp(value, zero)) for value in (rest, y)]
-        nonzero = build.emit(graph.NotOp(build.emit(graph.EqualOp(rest, zero))))
-        corrected = build.emit(graph.AndOp(nonzero, build.emit(graph.XorOp(*signs))))
-        rest = build.emit(graph.WhereOp(corrected, build.add(rest, y), rest))
-    return build.cast(rest, element)
-
-
-def _float_remainder(node: ImportNode, x: SSAValue, y: SSAValue) -> SSAValue:
-    """x - y * trunc(x / y), which is x itself where the quotient is 0 (also for an infinite y)."""
-    build = node.build
-    quotient = build.div(x, y)
-    whole = build.emit(graph.FloorOp(build.emit(graph.AbsOp(quotient))))
-    truncated = build.mul(build.emit(graph.SignOp(quotient)), whole)
-    none = build.emit(graph.EqualOp(whole, build.scalar(0.0, whole)))
-    return build.emit(graph.WhereOp(none, x, build.sub(x, build.mul(truncated, y))))
+    """Remainder, exact: sign of the divisor, or of the dividend with `fmod`."""
+    return node.build.emit((graph.RemOp if node.integer("fmod") else graph.ModOp)(node.input(0), node.input(1)))

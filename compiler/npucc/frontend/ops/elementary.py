@@ -73,18 +73,6 @@ def _passed_on(node: ImportNode) -> Value:
     return node.input(0) if known is None else known
 
 
-@onnx_op("Cast")
-def cast(node: ImportNode) -> SSAValue:
-    """Conversion to the element type `to`."""
-    return node.build.cast(node.input(0), element_of_onnx(node.attribute("to")))
-
-
-@onnx_op("CastLike")
-def cast_like(node: ImportNode) -> SSAValue:
-    """Conversion to the element type of the second input."""
-    return node.build.cast(node.input(0), element_of(node.input(1)))
-
-
 def element_of_onnx(element_type: int | str) -> Attribute:
     """The graph's element type for a TensorProto data type (before opset 6: its name)."""
     known = dict(TensorProto.DataType.items())

@@ -16,12 +16,13 @@ from npucc.dialects import graph
 from npucc.frontend.convolutions import convolve
 from npucc.frontend.layout import to_channels_first, to_channels_last
 from npucc.frontend.node import ImportNode
+from npucc.frontend.ops.conversion import POWERS, cast_to
 from npucc.frontend.ops.convolution import check_channels
 from npucc.frontend.ops.elementary import element_of_onnx
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
 from npucc.frontend.windows import Window, spatial_rank, windows
-from npucc.types import element_of, element_type, is_float, numpy_dtype, shape_of
+from npucc.types import element_of, element_type, integer_limits, is_float, shape_of
 
 I32, F32 = element_type("i32"), element_type("f32")
 
@@ -35,7 +36,7 @@ def _parameter(node: ImportNode, index: int, rank: int) -> SSAValue | None:
     if len(shape) == 0 or shape == (1,):
         return build.reshape(value, ())
     data = node.shape(0)
-    axis = node.axis("axis", rank, 1)
+    axis = 0 if rank == 1 else node.axis("axis", rank, 1)
     if len(shape) == 1:
         if shape[0] != data[axis]:
             raise Malformed("scale and zero point have one value per channel", f"{list(shape)} for {list(data)}")
@@ -55,21 +56,25 @@ def _parameter(node: ImportNode, index: int, rank: int) -> SSAValue | None:
 
 @onnx_op("DequantizeLinear")
 def dequantize_linear(node: ImportNode) -> SSAValue:
-    """(x - zero point) * scale in the type of the scale."""
+    """(x - zero point) * scale, computed in f32 and rounded once to the type of the result."""
     build, x = node.build, node.input(0)
     rank = len(shape_of(x))
     scale, zero = _parameter(node, 1, rank), _parameter(node, 2, rank)
     if scale is None:
         raise Malformed("DequantizeLinear has a scale", "none")
-    wide = build.cast(x, element_of(scale))
+    asked = node.integer("output_dtype", 0)
+    element = element_of_onnx(asked) if asked else element_of(scale)
+    if element == POWERS:
+        raise Malformed("scales of float8e8m0 need `output_dtype`", "none")
+    wide = build.cast(x, F32)
     if zero is not None and not _is_zero(node, 2):
-        wide = build.sub(wide, build.cast(zero, element_of(scale)))
-    return build.mul(wide, scale)
+        wide = build.sub(wide, build.cast(zero, F32))
+    return build.cast(build.mul(wide, build.cast(scale, F32)), element)
 
 
 @onnx_op("QuantizeLinear")
 def quantize_linear(node: ImportNode) -> SSAValue:
-    """saturate(round(x / scale) + zero point)."""
+    """saturate(round(x / scale) + zero point); 8-bit floats: saturate(x / scale + zero point)."""
     build, x = node.build, node.input(0)
     rank = len(shape_of(x))
     scale, zero = _parameter(node, 1, rank), _parameter(node, 2, rank)
@@ -80,9 +85,27 @@ def quantize_linear(node: ImportNode) -> SSAValue:
     else:
         asked = node.integer("output_dtype", 0)
         element = element_of_onnx(asked) if asked else element_type("u8")
-    x = build.cast(x, F32) if not is_float(element_of(x)) else x
-    scaled = build.div(x, build.cast(scale, element_of(x)))
-    return _saturate(node, scaled, None if _is_zero(node, 2) else zero, element)
+    scaled = _quotient(node, x, scale)
+    zero = None if _is_zero(node, 2) else zero
+    if not is_float(element):
+        return _saturate(node, scaled, zero, element)
+    if zero is not None:
+        scaled = build.add(scaled, build.cast(zero, F32))
+    return cast_to(build, scaled, element, bool(node.integer("saturate", 1)))
+
+
+def _quotient(node: ImportNode, x: SSAValue, scale: SSAValue) -> SSAValue:
+    """x / scale as f32, rounded to the type that ONNX divides in: `precision`, else that of the scale.
+
+    Scales that are integers or float8e8m0 cannot be divided by in their own type: then that of x, or f32.
+    """
+    build, asked = node.build, node.integer("precision", 0)
+    element = element_of_onnx(asked) if asked else element_of(scale)
+    if element == POWERS or not is_float(element):
+        element = element_of(x) if is_float(element_of(x)) else F32
+    operands = [build.cast(build.cast(value, element), F32) for value in (x, scale)]
+    # The quotient in f32 of numbers with at most 11 significant bits, rounded again, is the rounded quotient.
+    return build.cast(build.cast(build.div(*operands), element), F32)
 
 
 def _is_zero(node: ImportNode, index: int) -> bool:
@@ -94,13 +117,11 @@ def _is_zero(node: ImportNode, index: int) -> bool:
 def _saturate(node: ImportNode, x: SSAValue, zero: SSAValue | None, element: Attribute) -> SSAValue:
     """round(x) + zero point, clipped to the range of `element`."""
     build = node.build
-    if is_float(element):
-        raise Unsupported("values are quantized to integers", str(element))
-    limits = np.iinfo(numpy_dtype(element))
+    low, high = integer_limits(element)
     y = build.emit(graph.RoundOp(x))
     if zero is not None:
         y = build.add(y, build.cast(zero, element_of(y)))
-    return build.cast(build.emit(graph.ClipOp(y, float(limits.min), float(limits.max))), element)
+    return build.cast(build.emit(graph.ClipOp(y, low, high)), element)
 
 
 def _vector(node: ImportNode, index: int, axis_from_end: int) -> SSAValue | None:

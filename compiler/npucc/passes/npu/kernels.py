@@ -54,6 +54,7 @@ DIRECT = {
     "arith.shrsi": "shr",
     "arith.shrui": "shru",
     "math.powf": "pow",
+    "math.ipowi": "pow",
     "math.absf": "abs",
     "math.absi": "abs",
     "math.floor": "floor",
