@@ -74,6 +74,8 @@ class TilingSpec:
     """Multiply-accumulates of the whole op (0 for other work)."""
     moves: bool = False
     """The result holds elements of the operands as they are: a result of its own keeps their type."""
+    workspace: int = 0
+    """64-bit words in SRAM that the instruction of one tile, of any size, works in."""
 
 
 def identity_access(shape: tuple[int, ...], dtype: str, dims: tuple[int, ...] | None = None) -> Access:

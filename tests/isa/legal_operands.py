@@ -131,7 +131,7 @@ def _norm(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
 def _sort(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
     src = _dims(draw, 1, 4)
     count = draw(st.integers(1, src[-1]))
-    # Twice the power of two that holds the wanted elements; `_types` has no 64-bit keys, which need a word of their own.
+    # Twice the power of two that holds the wanted elements; 64-bit keys would need a word of their own (see `_types`).
     words = min(src[-1], 2 * next(block for block in (1, 2, 4, 8, 16) if block >= count))
     return {"dst": (*src[:-1], count), "src": src, "work": (words,)}, {}
 

@@ -60,6 +60,13 @@ builtin.module attributes {npucc.target = "edge-4t"} {
       %v = tile.acquire %p : memref<1x3x3x8xf32, #sram>
       tile.window %o -> %v fn "max" axes [1, 2] sizes [2, 2] strides [2, 2] dilations [1, 1] pads_lo [0, 0] : memref<1x6x6x8xf32, #sram> -> memref<1x3x3x8xf32, #sram>
       tile.norm %v -> %v fn "softmax" : memref<1x3x3x8xf32, #sram> -> memref<1x3x3x8xf32, #sram>
+      %places = tile.acquire %p : memref<1x3x3x5xi64, #sram>
+      %work = tile.acquire %p : memref<8xi64, #sram>
+      tile.sort %v -> %places work %work descending true waits ["a"] : memref<1x3x3x8xf32, #sram> -> memref<1x3x3x5xi64, #sram>, memref<8xi64, #sram>
+      tile.scan %v -> %v fn "sum" exclusive false reverse true : memref<1x3x3x8xf32, #sram> -> memref<1x3x3x8xf32, #sram>
+      %few = tile.acquire %p : memref<1x3x3x5xf32, #sram>
+      tile.compress %v -> %places padding -1 : memref<1x3x3x8xf32, #sram> -> memref<1x3x3x5xi64, #sram>
+      tile.compress %v values %v : memref<1x3x3x8xf32, #sram> -> %few padding 0 posts ["b"] : memref<1x3x3x8xf32, #sram> -> memref<1x3x3x5xf32, #sram>
       %flat = memref.reinterpret_cast %v to offset: [0], sizes: [9, 8], strides: [8, 1] : memref<1x3x3x8xf32, #sram> to memref<9x8xf32, #sram>
       %m = tile.acquire %q : memref<9x9xf32, #acc>
       tile.gemm %flat, %flat -> %m b_map affine_map<(d0, d1, d2) -> (d1, d2)> : memref<9x8xf32, #sram>, memref<9x8xf32, #sram> -> memref<9x9xf32, #acc>

@@ -64,6 +64,7 @@ from npucc.dialects.graph_ops.logic import (
     XorOp,
 )
 from npucc.dialects.graph_ops.movement import ConcatOp, ExpandOp, ReshapeOp, SliceOp, TransposeOp
+from npucc.dialects.graph_ops.order import ArgsortOp, CompressOp, NonzeroOp, ScanOp
 from npucc.dialects.graph_ops.scalar import ScalarBuilder
 from npucc.dialects.graph_ops.shifts import ShiftLeftOp, ShiftRightOp
 from npucc.dialects.graph_ops.structure import ConstantOp, ControlOp, GroupOp, ScheduleAttr, YieldOp
@@ -85,6 +86,7 @@ Graph = Dialect(
         WindowReduceOp, ReduceOp, SoftmaxOp, LogSoftmaxOp,
         TransposeOp, ReshapeOp, SliceOp, ExpandOp, ConcatOp,
         GatherOp, ScatterOp,
+        ArgsortOp, ScanOp, NonzeroOp, CompressOp,
         ConstantOp, GroupOp, LoopOp, IfOp, YieldOp,
     ],
     [ScheduleAttr],
@@ -95,10 +97,12 @@ __all__ = [
     "AbsOp",
     "AddOp",
     "AndOp",
+    "ArgsortOp",
     "BinaryOp",
     "CastOp",
     "CeilOp",
     "ClipOp",
+    "CompressOp",
     "ConcatOp",
     "ConstantOp",
     "ContractionOp",
@@ -136,6 +140,7 @@ __all__ = [
     "ModOp",
     "MulOp",
     "NegOp",
+    "NonzeroOp",
     "NotOp",
     "Numerics",
     "OrOp",
@@ -147,6 +152,7 @@ __all__ = [
     "ReshapeOp",
     "RoundOp",
     "ScalarBuilder",
+    "ScanOp",
     "ScatterOp",
     "ScheduleAttr",
     "ShiftLeftOp",

@@ -30,6 +30,7 @@ from npucc.dialects.tile_ops.instruction import (
 )
 from npucc.dialects.tile_ops.kernel import COMPUTE_TYPES, MapOp, YieldOp
 from npucc.dialects.tile_ops.matrix import ConvOp, DwconvOp, GemmOp, standard_gemm_maps
+from npucc.dialects.tile_ops.order import CompressOp, ScanOp, SortOp
 from npucc.dialects.tile_ops.remainder import RemFOp
 from npucc.dialects.tile_ops.structure import AcquireOp, AllocOp, ConstantOp, GroupOp, PoolOp
 from npucc.dialects.tile_ops.transfer import CopyOp, FillOp, SyncOp
@@ -45,6 +46,7 @@ __all__ = [
     "AccumulatingOp",
     "AcquireOp",
     "AllocOp",
+    "CompressOp",
     "ConstantOp",
     "ConvOp",
     "CopyOp",
@@ -62,6 +64,8 @@ __all__ = [
     "ReduceFn",
     "ReduceOp",
     "RemFOp",
+    "ScanOp",
+    "SortOp",
     "SpaceAttr",
     "SyncOp",
     "Tile",
@@ -93,6 +97,9 @@ Tile = Dialect(
         ReduceOp,
         WindowOp,
         NormOp,
+        SortOp,
+        ScanOp,
+        CompressOp,
         MapOp,
         YieldOp,
         RemFOp,

@@ -11,6 +11,7 @@ from xdsl.dialects import scf
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
 
+from npucc import numpy_order
 from npucc.analysis.index import LinearIndex, LoopBounds, linear_index, loop_bounds
 from npucc.analysis.tile_program import main_function, signature
 from npucc.analysis.views import View, resolve_view
@@ -19,6 +20,7 @@ from npucc.dialects.tile import (
     AccumulatingOp,
     AcquireOp,
     AllocOp,
+    CompressOp,
     ConstantOp,
     ConvOp,
     CopyOp,
@@ -30,6 +32,8 @@ from npucc.dialects.tile import (
     MapOp,
     NormOp,
     ReduceOp,
+    ScanOp,
+    SortOp,
     SyncOp,
     WindowOp,
     YieldOp,
@@ -175,7 +179,7 @@ class _Machine:
     def _run_instruction(self, op: InstructionOp) -> None:
         if isinstance(op, SyncOp):
             return
-        (target,) = op.writes()
+        target = op.writes()[0]  # others are scratch
         destination = self.array(target)
         with np.errstate(all="ignore"):
             result = self._result(op, destination)
@@ -205,10 +209,33 @@ class _Machine:
                 return compute.window(self.array(op.src), op.fn.data, axes, sizes, out, op.geometry)
             case NormOp():
                 return compute.norm(self.array(op.src), op.fn.data)
+            case SortOp():
+                return numpy_order.argsort(self.array(op.src), dst.shape[-1], bool(op.descending.value.data))
+            case ScanOp():
+                return self._scan(op, dst)
+            case CompressOp():
+                return self._compress(op, dst)
             case MapOp():
                 return self._map(op, dst)
             case _:
                 raise NotImplementedError(f"{op.name} has no meaning in npucc/interpreters/tile.py")
+
+    def _scan(self, op: ScanOp, dst: Array) -> Array:
+        src = self.array(op.src)
+        wide = np.result_type(compute.reduction_type(src.dtype), compute.reduction_type(dst.dtype))
+        flags = bool(op.exclusive.value.data), bool(op.reverse.value.data)
+        return numpy_order.scan(src.astype(wide), op.fn.data, *flags)
+
+    def _compress(self, op: CompressOp, dst: Array) -> Array:
+        mask, count = self.array(op.mask), dst.shape[-1]
+        places = numpy_order.nonzero(mask, count)
+        if op.values is None:
+            return places if op.padding.value.data == numpy_order.PADDING else self._padded(places, places, op)
+        return self._padded(numpy_order.compress(self.array(op.values), mask, count), places, op)
+
+    @staticmethod
+    def _padded(values: Array, places: Array, op: CompressOp) -> Array:
+        return np.where(places == numpy_order.PADDING, op.padding.value.data, values)
 
     def _map(self, op: MapOp, dst: Array) -> Array:
         arguments: list[Array] = []

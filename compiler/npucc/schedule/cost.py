@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from npuisa.alignment import BUFFER_ALIGNMENT
+from npuisa.alignment import BUFFER_ALIGNMENT, align
 from npuisa.dtypes import dtype_named
 from npuisa.target import Target
 from npusim import costs
@@ -22,6 +22,7 @@ from npucc.schedule.candidates import Ints
 from npucc.schedule.problem import Problem, Tensor, is_strided
 from npucc.tiling import Access
 
+WORD_BYTES = 8
 Floats = npt.NDArray[np.float64]
 
 
@@ -129,7 +130,7 @@ class CostModel:
             elif not tensor.constant:
                 exposed_start = np.maximum(exposed_start, transfer)
         acc_bytes, acc_depth, vx_bytes = self._intermediate(tiles, parallel, count)
-        sram += vx_bytes
+        sram += vx_bytes + align(WORD_BYTES * problem.workspace)
         engines, tail = self._engines(tiles, parallel, everything, count)
         bandwidth = moved / self.target.dram_bytes_per_cycle
         busiest = np.maximum.reduce([bandwidth, *channels.values(), *engines])
@@ -219,9 +220,28 @@ def root_cycles(problem: Problem, target: Target, tiles: Ints, output: Ints) -> 
     if work.kind == "softmax":
         last = tiles[len(problem.dims) - 1]
         return _floats(costs.norm_cycles(target, output // np.maximum(last, 1), last))
+    if work.kind in _LINES:
+        return _line_cycles(problem, target, size, output)
     if work.kind == "reduce":
         return _reduce_cycles(problem, target, tiles, output)
     return _floats(costs.map_cycles(target, output, work.micro_cycles, sram_bytes=_sram_bytes(problem)))
+
+
+_LINES = ("argsort", "scan", "compress")
+
+
+def _line_cycles(problem: Problem, target: Target, size: Mapping[str, Ints], output: Ints) -> Floats:
+    """Work on whole lines of the last axis."""
+    wide = 2 if dtype_named(problem.work.dtype).bits == 64 else 1
+    if problem.work.kind == "scan":
+        length = size[problem.dims[-1].name]
+        return _floats(costs.scan_cycles(target, output // np.maximum(length, 1), length, wide=wide))
+    count, length = size["count"], size["line"]
+    rows = output // np.maximum(count, 1)
+    if problem.work.kind == "argsort":
+        return _floats(costs.sort_cycles(target, rows, length, count, wide=wide))
+    wide = 2 if dtype_named(problem.result.access.dtype).bits == 64 else 1
+    return _floats(costs.compress_cycles(target, rows, length, wide=wide))
 
 
 def _sram_bytes(problem: Problem) -> float:

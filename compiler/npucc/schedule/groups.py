@@ -23,6 +23,10 @@ KINDS: dict[type[Operation], str] = {
     graph.ReduceOp: "reduce",
     graph.SoftmaxOp: "softmax",
     graph.LogSoftmaxOp: "softmax",
+    graph.ArgsortOp: "argsort",
+    graph.ScanOp: "scan",
+    graph.NonzeroOp: "compress",
+    graph.CompressOp: "compress",
 }
 
 
@@ -73,7 +77,7 @@ def group_problem(
     result = Tensor("out", Access(spec.result.shape, result_dtype, spec.result.exprs), locate(group.results[0]))
     intermediate = _intermediate(spec) if has_epilogue else None
     operands = tuple(_operands(group, root, spec, locate, constant))
-    return Problem(work, spec.dims, operands, result, intermediate, spec.macs)
+    return Problem(work, spec.dims, operands, result, intermediate, spec.macs, spec.workspace)
 
 
 def root_spec(root: Operation) -> TilingSpec:

@@ -38,7 +38,7 @@ class Work:
     """What an engine computes per tile. `micro_cycles`: interval sum of the kernel per vector of lanes."""
 
     kind: str
-    """matmul | conv | depthwise_conv | window_reduce | reduce | softmax | map"""
+    """matmul | conv | depthwise_conv | window_reduce | reduce | softmax | argsort | scan | compress | map"""
     engine: Engine
     micro_cycles: float = 0.0
     epilogue: bool = False
@@ -57,6 +57,8 @@ class Problem:
     result: Tensor
     intermediate: Access | None
     macs: int = 0
+    workspace: int = 0
+    """64-bit words in SRAM that the root's instruction works in."""
 
     def tensors(self) -> tuple[Tensor, ...]:
         """Operands, then the result."""

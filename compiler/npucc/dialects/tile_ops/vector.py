@@ -40,7 +40,8 @@ class NormFn(StrEnum):
     LOG_SOFTMAX = "log_softmax"
 
 
-def _check_function(found: str, functions: type[StrEnum]) -> None:
+def check_function(found: str, functions: type[StrEnum]) -> None:
+    """VerifyException unless `found` is one of `functions`."""
     if found not in {fn.value for fn in functions}:
         raise VerifyException(f"fn must be one of {', '.join(fn.value for fn in functions)}, found {found!r}")
 
@@ -78,7 +79,7 @@ class ReduceOp(AccumulatingOp):
         return (self.src, *self.updates())
 
     def verify_operands(self) -> None:
-        _check_function(self.fn.data, ReduceFn)
+        check_function(self.fn.data, ReduceFn)
         src = expect_space(self.src, "source", MemorySpace.SRAM)
         dst = expect_space(self.dst, "dst", MemorySpace.SRAM)
         axes = self.axes.get_values()
@@ -145,7 +146,7 @@ class WindowOp(WindowGeometryOp):
 
     def verify_operands(self) -> None:
         self.verify_geometry()
-        _check_function(self.fn.data, ReduceFn)
+        check_function(self.fn.data, ReduceFn)
         src = expect_space(self.src, "source", MemorySpace.SRAM)
         dst = expect_space(self.dst, "dst", MemorySpace.SRAM)
         expect_rank(dst, "dst", src.get_num_dims())
@@ -186,7 +187,7 @@ class NormOp(InstructionOp):
         return (self.dst,)
 
     def verify_operands(self) -> None:
-        _check_function(self.fn.data, NormFn)
+        check_function(self.fn.data, NormFn)
         src = expect_space(self.src, "source", MemorySpace.SRAM)
         dst = expect_space(self.dst, "dst", MemorySpace.SRAM)
         if src.get_num_dims() < 1:

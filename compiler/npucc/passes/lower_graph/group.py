@@ -19,7 +19,7 @@ from npucc.numpy_kernels import neutral
 from npucc.passes.lower_graph.kernels import access_map, kernel_region
 from npucc.passes.lower_graph.roots import emit_root
 from npucc.passes.lower_graph.views import Box, IndexConstants, Linear, Position, dense, subview, tile_box
-from npucc.schedule.cost import axis_lengths
+from npucc.schedule.cost import WORD_BYTES, axis_lengths
 from npucc.schedule.groups import kernel_ops, root_of
 from npucc.schedule.problem import Plan, Problem, Tensor, load_level
 from npucc.schedule.segments import segments
@@ -74,6 +74,9 @@ class GroupLowering:
         access = self.problem.intermediate
         if access is not None:
             self._pool(builder, "acc", access, "acc" if self.problem.work.engine == "mx" else "sram")
+        if self.problem.workspace:
+            op = tile.PoolOp("sram", 1, align(WORD_BYTES * self.problem.workspace), "work")
+            self.pools["work"] = builder.insert(op).results[0]
 
     def _pool(self, builder: Builder, label: str, access: Access, space: str) -> None:
         sizes = np.array(self.plan.tiles, dtype=np.int64).reshape(-1, 1)
@@ -175,7 +178,13 @@ class GroupLowering:
             target,
             self._accumulate(builder),
             self.positions,
+            self._workspace(builder),
         )
+
+    def _workspace(self, builder: Builder) -> SSAValue | None:
+        """The scratch memory of the root's instruction, if it needs any."""
+        words = self.problem.workspace
+        return self._acquire(builder, "work", (words,), "i64") if words else None
 
     def _accumulate(self, builder: Builder) -> SSAValue | None:
         """An index that is 0 in the first iteration of the reduction loops; None without such loops."""

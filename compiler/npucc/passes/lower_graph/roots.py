@@ -10,6 +10,7 @@ from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineMap
 
 from npucc.dialects import graph, tile
 from npucc.dialects.graph_ops.base import ints
+from npucc.numpy_order import PADDING
 from npucc.passes.lower_graph.views import Box, Position
 from npucc.schedule.problem import Problem
 from npucc.tiling import Access
@@ -24,6 +25,7 @@ def emit_root(
     target: SSAValue,
     accumulate: SSAValue | None,
     positions: Sequence[Position],
+    workspace: SSAValue | None = None,
 ) -> None:
     """Emit the root. `boxes` are the tiles of `inputs` in their tensors; they hold the padding that is left out."""
     match root:
@@ -50,6 +52,15 @@ def emit_root(
             builder.insert(tile.NormOp(inputs[0], target, "softmax"))
         case graph.LogSoftmaxOp():
             builder.insert(tile.NormOp(inputs[0], target, "log_softmax"))
+        case graph.ArgsortOp() if workspace is not None:
+            builder.insert(tile.SortOp(inputs[0], target, workspace, bool(root.descending.value.data)))
+        case graph.ScanOp():
+            flags = bool(root.exclusive.value.data), bool(root.reverse.value.data)
+            builder.insert(tile.ScanOp(inputs[0], target, root.fn.data, *flags))
+        case graph.NonzeroOp():
+            builder.insert(tile.CompressOp(inputs[0], None, target, PADDING))
+        case graph.CompressOp():
+            builder.insert(tile.CompressOp(inputs[1], inputs[0], target, 0))
         case _:
             raise TypeError(f"{root.name} is no root with an instruction of its own")
 

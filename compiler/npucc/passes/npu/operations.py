@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from npuisa.errors import NpuError
 from npuisa.instructions import Engine, NormFn, ReduceFn
-from xdsl.dialects.builtin import MemRefType
+from xdsl.dialects.builtin import IntegerAttr, IntegerType, MemRefType
 from xdsl.ir import SSAValue
 from xdsl.ir.affine import AffineDimExpr, AffineMap
 
@@ -162,6 +162,40 @@ def _norm(op: tile.NormOp) -> Form:
     return Form("v.norm", operands, {"fn": NormFn[op.fn.data.upper()]})
 
 
+def _lines(operands: Sequence[OperandView]) -> list[OperandView]:
+    """Operands of lines of different lengths: the axes in front in as few as they have in common."""
+    lead = operands[0].dims[:-1]
+    if all(extent == 1 for extent in lead):
+        return [replace(each, dims=each.dims[-1:], strides=each.strides[-1:]) for each in operands]
+    rows, strides = merge_axes(lead, [each.strides[:-1] for each in operands])
+    return [
+        replace(each, dims=rows + each.dims[-1:], strides=step + each.strides[-1:])
+        for each, step in zip(operands, strides)
+    ]
+
+
+def _sort(op: tile.SortOp) -> Form:
+    operands = _lines([_plain("dst", op.dst), _plain("src", op.src)])
+    return Form("v.sort", [*operands, _plain("work", op.work)], _flags(descending=op.descending))
+
+
+def _flags(**flags: IntegerAttr[IntegerType]) -> dict[str, FieldValue]:
+    """The fields that are set."""
+    return {name: 1 for name, flag in flags.items() if flag.value.data}
+
+
+def _scan(op: tile.ScanOp) -> Form:
+    fields: dict[str, FieldValue] = {"fn": ReduceFn[op.fn.data.upper()]}
+    fields |= _flags(exclusive=op.exclusive, reverse=op.reverse)
+    return Form("v.scan", _lines([_plain("dst", op.dst), _plain("src", op.src)]), fields)
+
+
+def _compress(op: tile.CompressOp) -> Form:
+    dst = replace(_plain("dst", op.dst), fill=op.padding.value.data)
+    values = [] if op.values is None else [_plain("src", op.values)]
+    return Form("v.compress", _lines([dst, _plain("mask", op.mask), *values]))
+
+
 def _map(op: tile.MapOp) -> Form:
     on_out = op.engine == "out"
     names = ("acc", "s1", "s2", "s3") if on_out else ("s0", "s1", "s2", "s3")
@@ -181,6 +215,9 @@ FORMS: dict[type[tile.InstructionOp], Callable[..., Form]] = {
     tile.ReduceOp: _reduce,
     tile.WindowOp: _window,
     tile.NormOp: _norm,
+    tile.SortOp: _sort,
+    tile.ScanOp: _scan,
+    tile.CompressOp: _compress,
     tile.MapOp: _map,
 }
 
