@@ -48,24 +48,6 @@ def test_the_last_of_equal_points_wins(one_node, run):
     np.testing.assert_array_equal(run(model, {"x0": x, "x2": updates})[0], [0, 6, 0, 0])
 
 
-@pytest.mark.parametrize("parts", [1, 2])
-@pytest.mark.parametrize("options", [{}, {"inverse": 1}, {"onesided": 1}])
-def test_fourier_transform(parts, options, one_node, run):
-    x = normal(2, 10, parts)
-    y = run(one_node("DFT", [x], axis=1, **options), {"x0": x})[0]
-    signal = x[..., 0] + (1j * x[..., 1] if parts == 2 else 0)
-    expected = (np.fft.ifft if options.get("inverse") else np.fft.fft)(signal, axis=1)
-    expected = expected[:, :6] if options.get("onesided") else expected
-    np.testing.assert_allclose(y[..., 0] + 1j * y[..., 1], expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("length", [6, 13])
-def test_fourier_transform_cuts_and_pads(length, one_node, run):
-    x = normal(2, 10, 1)
-    y = run(one_node("DFT", [x, np.array(length)], constants=[1], axis=1), {"x0": x})[0]
-    np.testing.assert_allclose(y[..., 0], np.fft.fft(x[..., 0], length, axis=1).real, rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize("options", [{}, {"exclusive": 1}, {"reverse": 1}])
 def test_running_products(options, matches_reference):
     matches_reference("CumProd", [normal(3, 4), np.array(1)], opset=26, constants=[1], **options)
