@@ -2,7 +2,8 @@
 
 An engine step is two events, start and end. An instruction reads at its start and writes at its end; it starts
 when its predecessor in the queue has ended, the sequencer has issued it (after fences) and its semaphores
-are there. Nothing else orders events. States are explored exhaustively, values by random walks.
+are there. The sequencer executes its own loads and stores: nothing behind one is issued before it has ended.
+Nothing else orders events. States are explored exhaustively, values by random walks.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class Step:
     posts: tuple[int, ...]
     fenced: int
     """Instructions before this program position must have ended."""
+    scalars: int
+    """So many of the sequencer's own accesses stand before it and must have ended."""
 
 
 class Machine:
@@ -45,7 +48,7 @@ class Machine:
             instruction = static.instruction
             if isinstance(instruction, SFence):
                 fenced = position
-            if static.engine is Engine.SEQ:
+            if static.engine is Engine.SEQ and not static.descriptors:
                 continue
             reads: list[tuple[object, int]] = []
             writes: list[tuple[object, int]] = []
@@ -56,10 +59,14 @@ class Machine:
                 places = [(view.space, view.base + s + i) for s in shape.starts().tolist() for i in range(shape.run)]
                 (reads if access == "r" else writes).extend(places)
             times = instruction.count if isinstance(instruction, QSync) else 1
-            step = Step(position, tuple(reads), tuple(writes), static.waits * times, static.posts * times, fenced)
+            semaphores = static.waits * times, static.posts * times
+            scalars = len(queues[Engine.SEQ])
+            step = Step(position, tuple(reads), tuple(writes), *semaphores, fenced, scalars)
             queues[static.engine].append(step)
+        queues[Engine.SEQ]  # the sequencer has one even where it accesses nothing
         self.engines = list(queues)
         self.queues = [queues[engine] for engine in self.engines]
+        self.scalar = self.engines.index(Engine.SEQ)
 
     @property
     def start(self) -> State:
@@ -93,6 +100,8 @@ class Machine:
         if events // 2 == len(self.queues[engine]):
             return False
         step = self.queues[engine][events // 2]
+        if state[self.scalar] < 2 * step.scalars:
+            return False
         return first >= step.fenced and all(values[s] >= step.waits.count(s) for s in step.waits)
 
     def advance(self, state: State, engine: int) -> State:

@@ -20,7 +20,9 @@ from npuisa.instructions import (
     OutStore,
     QSync,
     SFence,
+    SLd,
     SLi,
+    SSt,
     VMap,
 )
 from npuisa.program import Increment, Program, RegionKind
@@ -50,6 +52,9 @@ def random_accesses(b: Builder, rng: random.Random, engine: Engine, **header: tu
         reach = (size - 1) * stride + 1
         return b.view(Space.SRAM, (size,), rng.randrange(17 - reach), "u8", strides=(stride,))
 
+    if engine is Engine.SEQ:
+        element = b.view(Space.SRAM, (), rng.randrange(16), "u8")
+        return SLd(rd=1, src=element) if rng.random() < 0.5 else SSt(dst=element, ra=1)
     if engine is Engine.VX:
         return VMap(dst=view(), kernel=0, s0=view(), **header)
     if engine is Engine.MX:
@@ -57,8 +62,8 @@ def random_accesses(b: Builder, rng: random.Random, engine: Engine, **header: tu
     return DmaCopy(unit=engine, dst=view(), src=view(), **header)
 
 
-def random_program(seed: int, *, size: int, shared: bool) -> Program:
-    """Legal in program order, mostly racy.
+def random_program(seed: int, *, size: int, shared: bool, scalars: float = 0.0) -> Program:
+    """Legal in program order, mostly racy; `scalars`: the share of the sequencer's own loads and stores.
 
     shared=False: a semaphore per ordered pair of engines. shared=True: few semaphores, posted and awaited by
     anybody, some preset.
@@ -72,6 +77,11 @@ def random_program(seed: int, *, size: int, shared: bool) -> Program:
         pool = {(p, q): b.sem(f"{p.name}_{q.name}", rng.choice([0, 0, 0, 1])) for p in ENGINES for q in ENGINES}
     credit = list(b.initial)
     for _ in range(size):
+        if scalars and rng.random() < scalars:
+            if rng.random() < 0.4:
+                b.emit(SFence())
+            b.emit(random_accesses(b, rng, Engine.SEQ))
+            continue
         engine = rng.choice(ENGINES)
         ready = [s for s in dict.fromkeys(pool[p, engine] for p in ENGINES if p is not engine) if credit[s]]
         waits = tuple(rng.sample(ready, min(len(ready), rng.choice([0, 1, 1, 2]))))
@@ -99,6 +109,21 @@ def test_exact_for_one_poster_and_one_waiter(block: int):
         assert {second for _, second in reported} == {second for _, second in truth}, seed
         found += bool(truth)
     assert found > 5
+
+
+@pytest.mark.parametrize("block", range(6))
+def test_exact_for_loads_and_stores_of_the_sequencer(block: int):
+    """As above; the sequencer's own accesses race with engines only where no fence stands before them."""
+    found = scalar = 0
+    for seed in range(block * 25, block * 25 + 25):
+        program = random_program(2000 + seed, size=9, shared=False, scalars=0.4)
+        truth = racing_pairs(Machine(program))
+        reported = positions(races(program))
+        assert reported <= truth, seed
+        assert {second for _, second in reported} == {second for _, second in truth}, seed
+        found += bool(truth)
+        scalar += any(program.instructions[second].engine is Engine.SEQ for _, second in truth)
+    assert found > 5 and scalar > 3
 
 
 @pytest.mark.parametrize("block", range(4))
