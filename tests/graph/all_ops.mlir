@@ -28,6 +28,9 @@ builtin.module {
     %u8 = graph.cast(%i) : (tensor<4x6xi32>) -> tensor<4x6xui8>
     %wh = graph.where(%nt, %u8, %u8) : (tensor<4x6xi1>, tensor<4x6xui8>, tensor<4x6xui8>) -> tensor<4x6xui8>
     %mix = graph.add(%sm, %mm) : (tensor<2x3x7xf16>, tensor<2x3x7xf32>) -> tensor<2x3x7xf32>
+    %places = graph.constant @places : tensor<1x4x1xi64>
+    %ga = graph.gather(%mm, %places) : (tensor<2x3x7xf32>, tensor<1x4x1xi64>) -> tensor<2x4x7xf32>
+    %sca = graph.scatter(%mm, %places, %ga) <fn = add> : (tensor<2x3x7xf32>, tensor<1x4x1xi64>, tensor<2x4x7xf32>) -> tensor<2x3x7xf32>
     %g = graph.group(%rs, %d) schedule #graph.schedule<order = [d0, d3], tiles = {d0 = 1, d3 = 8}, buffers = {in0 = 2, out = 1}> attributes {nodes = ["/add"]} {
     ^bb0(%p: tensor<1x4x4x16xf32>, %q: tensor<1x4x4x16xf32>):
       %s = graph.add(%p, %q) : (tensor<1x4x4x16xf32>, tensor<1x4x4x16xf32>) -> tensor<1x4x4x16xf32>

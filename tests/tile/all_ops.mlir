@@ -72,6 +72,18 @@ builtin.module attributes {npucc.target = "edge-4t"} {
       tile.gemm %flat, %flat -> %m b_map affine_map<(d0, d1, d2) -> (d1, d2)> : memref<9x8xf32, #sram>, memref<9x8xf32, #sram> -> memref<9x9xf32, #acc>
       tile.gemm %flat, %flat -> %m accumulate %c1 a_map affine_map<(d0, d1, d2) -> (d0, d2)> b_map affine_map<(d0, d1, d2) -> (d1, d2)> : memref<9x8xf32, #sram>, memref<9x8xf32, #sram> -> memref<9x9xf32, #acc>
     }
+    tile.group "indexed" index 2 nodes [] {
+      %t = tile.pool "t" in <sram> depth 4 slot_bytes 4096
+      %l = tile.acquire %t : memref<1x5x1xi32, #sram>
+      %e = tile.acquire %t : memref<6x5x8xi64, #sram>
+      %k = tile.acquire %t : memref<6x5x8xf16, #sram>
+      %xr = memref.reinterpret_cast %x to offset: [0], sizes: [6, 6, 8], strides: [48, 8, 1] : memref<1x6x6x8xf16, #dram> to memref<6x6x8xf16, #dram>
+      %o = tile.acquire %t : memref<6x6x8xf16, #sram>
+      tile.gather %xr[%l] -> %k engine "dma1" waits ["a"] posts ["b"] : memref<6x6x8xf16, #dram>[memref<1x5x1xi32, #sram>] -> memref<6x5x8xf16, #sram>
+      tile.gather %o[%e] -> %k engine "vx" : memref<6x6x8xf16, #sram>[memref<6x5x8xi64, #sram>] -> memref<6x5x8xf16, #sram>
+      tile.scatter %k -> %xr[%l] fn "none" engine "dma2" : memref<6x5x8xf16, #sram> -> memref<6x6x8xf16, #dram>[memref<1x5x1xi32, #sram>]
+      tile.scatter %k -> %o[%e] fn "add" engine "vx" {nodes = ["/s"]} : memref<6x5x8xf16, #sram> -> memref<6x6x8xf16, #sram>[memref<6x5x8xi64, #sram>]
+    }
     func.return
   }
 }

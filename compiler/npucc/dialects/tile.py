@@ -20,6 +20,7 @@ from npucc.dialects.tile_ops.attributes import (
     memref_of,
     space_of,
 )
+from npucc.dialects.tile_ops.indexed import GatherOp, ScatterOp
 from npucc.dialects.tile_ops.instruction import (
     DMA_NAMES,
     ENGINE_NAMES,
@@ -52,6 +53,7 @@ __all__ = [
     "CopyOp",
     "DwconvOp",
     "FillOp",
+    "GatherOp",
     "GemmOp",
     "GroupOp",
     "InstructionOp",
@@ -65,6 +67,7 @@ __all__ = [
     "ReduceOp",
     "RemFOp",
     "ScanOp",
+    "ScatterOp",
     "SortOp",
     "SpaceAttr",
     "SyncOp",
@@ -100,6 +103,8 @@ Tile = Dialect(
         SortOp,
         ScanOp,
         CompressOp,
+        GatherOp,
+        ScatterOp,
         MapOp,
         YieldOp,
         RemFOp,

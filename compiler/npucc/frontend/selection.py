@@ -1,4 +1,4 @@
-"""Selecting and repeating elements of an axis, with slices, expansion and concatenation."""
+"""Selecting and repeating elements of an axis, with slices, expansion and concatenation, or by index."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from xdsl.ir import SSAValue
 
 from npucc.frontend.builder import GraphBuilder
-from npucc.frontend.problems import Unsupported
+from npucc.frontend.lookups import gather
 from npucc.types import shape_of
 
 
@@ -30,28 +30,28 @@ def repeat_axes(build: GraphBuilder, x: SSAValue, repeats: Sequence[int], inner:
     return build.reshape(y, [size * count for size, count in zip(shape, repeats)])
 
 
-MAX_PIECES = 256
-"""Most slices that a gather with constant indices may become."""
+MAX_PIECES = 16
+"""Most slices that a gather with constant indices becomes; more are looked up by index."""
 
 
 def take(build: GraphBuilder, x: SSAValue, axis: int, indices: Sequence[int]) -> SSAValue:
-    """Elements `indices` along `axis`, as slices (one per run with a constant step) joined together."""
+    """Elements `indices` along `axis`, as slices (one per run with a constant step) joined together, or looked up."""
     known = build.known(x)
     if known is not None:
         return build.constant(np.take(known, np.asarray(indices, np.int64), axis), "taken")
+    runs = _runs(indices)
+    if not runs:
+        return build.slice_axis(x, axis, 0, 0)
+    if len(runs) > MAX_PIECES:
+        return gather(build, x, build.constant(np.asarray(indices, np.int64), f"{build.node}.positions"), axis)
     pieces: list[SSAValue] = []
-    for start, step, count in _runs(indices):
+    for start, step, count in runs:
         piece = build.slice_axis(x, axis, start, 1 if step == 0 else count, step or 1)
         if step == 0:
             shape = list(shape_of(x))
             shape[axis] = count
             piece = build.expand(piece, shape)
         pieces.append(piece)
-    if len(pieces) > MAX_PIECES:
-        rule = f"constant indices form at most {MAX_PIECES} runs of equal steps"
-        raise Unsupported(rule, f"{len(pieces)} runs", "look the values up before the model")
-    if not pieces:
-        return build.slice_axis(x, axis, 0, 0)
     return build.concat(pieces, axis)
 
 

@@ -11,7 +11,7 @@ from xdsl.dialects import scf
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
 
-from npucc import numpy_order
+from npucc import numpy_indexed, numpy_order
 from npucc.analysis.index import LinearIndex, LoopBounds, linear_index, loop_bounds
 from npucc.analysis.tile_program import main_function, signature
 from npucc.analysis.views import View, resolve_view
@@ -26,6 +26,7 @@ from npucc.dialects.tile import (
     CopyOp,
     DwconvOp,
     FillOp,
+    GatherOp,
     GemmOp,
     GroupOp,
     InstructionOp,
@@ -33,6 +34,7 @@ from npucc.dialects.tile import (
     NormOp,
     ReduceOp,
     ScanOp,
+    ScatterOp,
     SortOp,
     SyncOp,
     WindowOp,
@@ -215,6 +217,10 @@ class _Machine:
                 return self._scan(op, dst)
             case CompressOp():
                 return self._compress(op, dst)
+            case GatherOp():
+                return numpy_indexed.gather(self.array(op.src), self.array(op.indices))
+            case ScatterOp():
+                return numpy_indexed.scatter(dst, self.array(op.indices), self.array(op.src), op.fn.data)
             case MapOp():
                 return self._map(op, dst)
             case _:

@@ -18,6 +18,7 @@ from npuisa.target import Target
 from npusim import costs
 from npusim.cost import Count
 
+from npucc.schedule import indexed
 from npucc.schedule.candidates import Ints
 from npucc.schedule.problem import Problem, Tensor, is_strided
 from npucc.tiling import Access
@@ -111,7 +112,7 @@ class CostModel:
         moved, channels = np.zeros(count), {}
         exposed_start = exposed_end = np.zeros(count)
         for tensor in problem.tensors():
-            if tensor.location == "sram":
+            if not tensor.pooled:
                 continue
             result = tensor is problem.result
             loads = parallel if result else executions(tensor.access, order, trips)
@@ -129,6 +130,11 @@ class CostModel:
                 exposed_end = transfer
             elif not tensor.constant:
                 exposed_start = np.maximum(exposed_start, transfer)
+        if problem.work.kind in (indexed.GATHER, indexed.SCATTER):
+            moved += everything * _floats(indexed.root_dram_bytes(problem, self.target, tiles))
+            copied = indexed.copied_bytes(problem, tiles)
+            moved += parallel * copied
+            channels["table"] = parallel * _floats(costs.dma_stream_cycles(self.target, 1, copied))
         acc_bytes, acc_depth, vx_bytes = self._intermediate(tiles, parallel, count)
         sram += vx_bytes + align(WORD_BYTES * problem.workspace)
         engines, tail = self._engines(tiles, parallel, everything, count)
@@ -222,6 +228,8 @@ def root_cycles(problem: Problem, target: Target, tiles: Ints, output: Ints) -> 
         return _floats(costs.norm_cycles(target, output // np.maximum(last, 1), last))
     if work.kind in _LINES:
         return _line_cycles(problem, target, size, output)
+    if work.kind in (indexed.GATHER, indexed.SCATTER):
+        return _floats(indexed.root_cycles(problem, target, tiles))
     if work.kind == "reduce":
         return _reduce_cycles(problem, target, tiles, output)
     return _floats(costs.map_cycles(target, output, work.micro_cycles, sram_bytes=_sram_bytes(problem)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from npuisa.dtypes import dtype_named
 from npuisa.target import Target
@@ -10,6 +11,7 @@ from xdsl.ir import Operation, SSAValue
 
 from npucc.dialects import graph
 from npucc.dialects.graph_ops.base import dtype_name, tensor_type
+from npucc.schedule.indexed import GATHER, SCATTER, selects_rows, stays_in_dram
 from npucc.schedule.kernels import kernel_interval
 from npucc.schedule.problem import Location, Problem, Tensor, Work
 from npucc.tiling import Access, Affine, TilingSpec
@@ -27,6 +29,8 @@ KINDS: dict[type[Operation], str] = {
     graph.ScanOp: "scan",
     graph.NonzeroOp: "compress",
     graph.CompressOp: "compress",
+    graph.GatherOp: GATHER,
+    graph.ScatterOp: SCATTER,
 }
 
 
@@ -73,10 +77,16 @@ def group_problem(
         micro_cycles=kernel_interval(kernel, target, (target.output if matrix else target.vector).fused_ops),
         epilogue=has_epilogue,
         dtype=spec.operands[0].dtype,
+        rows=kind in (GATHER, SCATTER) and selects_rows(spec),
+        passes=2 if isinstance(root, graph.ScatterOp) and root.fn.data != "none" else 1,
     )
-    result = Tensor("out", Access(spec.result.shape, result_dtype, spec.result.exprs), locate(group.results[0]))
+    in_place = kind in (GATHER, SCATTER) and stays_in_dram(kind, spec, target)
+    result_access = Access(spec.result.shape, result_dtype, spec.result.exprs)
+    result = Tensor("out", result_access, locate(group.results[0]), in_place=in_place and kind == SCATTER)
     intermediate = _intermediate(spec) if has_epilogue else None
     operands = tuple(_operands(group, root, spec, locate, constant))
+    if in_place or kind == SCATTER:  # the rows of a gather's table are fetched, a scatter starts with a copy
+        operands = (replace(operands[0], in_place=True), *operands[1:])
     return Problem(work, spec.dims, operands, result, intermediate, spec.macs, spec.workspace)
 
 
@@ -88,7 +98,7 @@ def root_spec(root: Operation) -> TilingSpec:
 
 
 def _accumulates(spec: TilingSpec) -> bool:
-    return any(dim.kind == "reduction" and dim.tileable and dim.size > 1 for dim in spec.dims)
+    return not spec.moves and any(dim.kind == "reduction" and dim.tileable and dim.size > 1 for dim in spec.dims)
 
 
 def _narrow(dtype: str) -> bool:
@@ -97,8 +107,8 @@ def _narrow(dtype: str) -> bool:
 
 
 def _intermediate(spec: TilingSpec) -> Access:
-    """The root's own result: f32 for floats (f64 stays), else the type the root says."""
-    wide = "f32" if _narrow(spec.result.dtype) else spec.result.dtype
+    """The root's own result: f32 for floats that are computed (f64 stays), else the type the root says."""
+    wide = "f32" if _narrow(spec.result.dtype) and not spec.moves else spec.result.dtype
     return Access(spec.result.shape, wide, spec.result.exprs)
 
 

@@ -26,6 +26,13 @@ class Tensor:
     constant: bool = False
     epilogue: bool = False
     """Read by the epilogue's kernel only, not by the root."""
+    in_place: bool = False
+    """Accessed where it lies, also in DRAM: it has no tiles in a pool."""
+
+    @property
+    def pooled(self) -> bool:
+        """Whether its tiles are brought into (or leave from) a pool in SRAM."""
+        return self.location == "dram" and not self.in_place
 
     @property
     def element_bytes(self) -> int:
@@ -38,13 +45,18 @@ class Work:
     """What an engine computes per tile. `micro_cycles`: interval sum of the kernel per vector of lanes."""
 
     kind: str
-    """matmul | conv | depthwise_conv | window_reduce | reduce | softmax | argsort | scan | compress | map"""
+    """matmul | conv | depthwise_conv | window_reduce | reduce | softmax | argsort | scan | compress | gather | scatter
+    | map"""
     engine: Engine
     micro_cycles: float = 0.0
     epilogue: bool = False
     """A kernel runs between the root's intermediate result and the output tile."""
     dtype: str = "f32"
     """Element type of the root's first operand (sets the matrix rate)."""
+    rows: bool = False
+    """gather, scatter: an index selects a whole row."""
+    passes: int = 1
+    """gather, scatter: accesses to each selected element."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +115,10 @@ def load_level(access: Access, order: tuple[int, ...]) -> int:
 
 def default_depths(problem: Problem, order: tuple[int, ...]) -> dict[str, int]:
     """Slots per pool under the loops `order`: two where a loop refills it (one in use, one being filled), else one."""
-    depths = {t.label: 2 if load_level(t.access, order) else 1 for t in problem.operands if t.location == "dram"}
+    depths = {t.label: 2 if load_level(t.access, order) else 1 for t in problem.operands if t.pooled}
     parallel = any(not problem.reduction(dim) for dim in order)
     if problem.intermediate is not None:
         depths["acc"] = 2 if parallel and problem.work.engine == "mx" else 1
-    if problem.result.location == "dram":
+    if problem.result.pooled:
         depths["out"] = 2 if parallel else 1
     return depths

@@ -1,8 +1,4 @@
-"""Ops about positions: arg max, one-hot, cumulative sums, and lookups with indices that the model computes.
-
-A lookup with computed indices is a product with a one-hot matrix: exact, and made of what the device has. The table
-must hold finite numbers (0 times infinity is not a number).
-"""
+"""Ops about positions: arg max, one-hot, cumulative sums, selections."""
 
 from __future__ import annotations
 
@@ -34,8 +30,7 @@ def _positions(node: ImportNode, count: int, axis: int, rank: int) -> SSAValue:
 def check_mask(count: int) -> None:
     """Unsupported if a mask would have more than MAX_ONE_HOT elements."""
     if count > MAX_ONE_HOT:
-        rule = f"a lookup with computed indices compares at most {MAX_ONE_HOT} pairs of index and position"
-        raise Unsupported(rule, f"{count} pairs", "look the values up before the model")
+        raise Unsupported(f"a mask has at most {MAX_ONE_HOT} elements", f"{count} elements", "use smaller tensors")
 
 
 def arg_extreme(node: ImportNode, fn: str, x: SSAValue, axis: int, last: bool) -> SSAValue:
@@ -107,40 +102,6 @@ def _wrapped(node: ImportNode, indices: SSAValue, size: int) -> SSAValue:
     return build.emit(graph.WhereOp(negative, shifted, indices))
 
 
-def _one_hot_rows(node: ImportNode, indices: SSAValue, size: int) -> SSAValue:
-    """bool [count of indices, size]."""
-    build = node.build
-    count = math.prod(shape_of(indices))
-    check_mask(count * size)
-    column = build.reshape(build.cast(indices, I64), (count, 1))
-    return build.emit(graph.EqualOp(_wrapped(node, column, size), _positions(node, size, 1, 2)))
-
-
-def lookup(node: ImportNode, x: SSAValue, indices: SSAValue, axis: int) -> SSAValue:
-    """Gather along `axis` with computed indices: a product with a one-hot matrix; for types that the matrix engine does
-    not have, the sum over the axis of what a mask leaves."""
-    build, shape = node.build, shape_of(x)
-    element = element_of(x)
-    before, size, after = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
-    rows = _one_hot_rows(node, indices, size)
-    table = build.reshape(x, (before, size, after))
-    if element in PRODUCT_TYPES and _is_finite(node, table):
-        found = build.matmul(build.cast(rows, element), table)
-    else:
-        count = shape_of(rows)[0]
-        check_mask(before * count * size * after)
-        found = masked_sum(
-            node, build.reshape(rows, (count, size, 1)), build.reshape(table, (before, 1, size, after)), 2
-        )
-    return build.reshape(found, (*shape[:axis], *shape_of(indices), *shape[axis + 1 :]))
-
-
-def _is_finite(node: ImportNode, table: SSAValue) -> bool:
-    """Whether no element is known to be infinite or NaN."""
-    known = node.build.known(table)
-    return known is None or bool(np.isfinite(known.astype(np.float32)).all())
-
-
 def masked_sum(node: ImportNode, mask: SSAValue, x: SSAValue, axis: int) -> SSAValue:
     """Sum over `axis` (kept) of x where the mask holds; for bool: whether any of them is true."""
     build = node.build
@@ -149,29 +110,6 @@ def masked_sum(node: ImportNode, mask: SSAValue, x: SSAValue, axis: int) -> SSAV
         return build.cast(build.reduce(both, "sum", [axis]), BOOL)
     chosen = build.emit(graph.WhereOp(mask, x, build.scalar(0, x)))
     return build.reduce(chosen, "sum", [axis])
-
-
-@onnx_op("GatherElements", since=11)
-def gather_elements(node: ImportNode) -> SSAValue:
-    """y[.., i, ..] = x[.., index[.., i, ..], ..]: the sum over the axis of x where position and index agree."""
-    build, x, indices = node.build, node.input(0), node.input(1)
-    shape, wanted = shape_of(x), shape_of(indices)
-    axis = node.axis("axis", len(shape), 0)
-    if len(wanted) != len(shape) or any(w > s for i, (w, s) in enumerate(zip(wanted, shape)) if i != axis):
-        raise Malformed("indices lie within the other axes", f"{list(wanted)} for {list(shape)}")
-    check_mask(math.prod(wanted) * shape[axis])
-    kept = [shape[axis] if i == axis else size for i, size in enumerate(wanted)]
-    x = build.slice(x, [0] * len(shape), [1] * len(shape), kept)
-    order = [i for i in range(len(shape)) if i != axis]
-    lines = build.transpose(x, [*order, axis])
-    lines = build.reshape(lines, (*shape_of(lines)[:-1], 1, shape[axis]))
-    columns = build.transpose(build.cast(indices, I64), [*order, axis])
-    columns = build.reshape(columns, (*shape_of(columns), 1))
-    rank = len(shape) + 1
-    hit = build.emit(graph.EqualOp(_wrapped(node, columns, shape[axis]), _positions(node, shape[axis], rank - 1, rank)))
-    y = masked_sum(node, hit, lines, rank - 1)
-    y = build.reshape(y, [wanted[i] for i in (*order, axis)])
-    return build.transpose(y, [(*order, axis).index(i) for i in range(len(shape))])
 
 
 @onnx_op("Compress")

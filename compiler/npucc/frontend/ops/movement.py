@@ -10,11 +10,10 @@ from xdsl.ir import SSAValue
 from npucc.dialects import graph
 from npucc.frontend.builder import GraphBuilder, Shape
 from npucc.frontend.node import ImportNode
-from npucc.frontend.ops.indexing import lookup
 from npucc.frontend.problems import Malformed
 from npucc.frontend.registry import onnx_op
 from npucc.frontend.selection import repeat_axes, take
-from npucc.types import Array, element_of, numpy_dtype, shape_of
+from npucc.types import element_of, numpy_dtype, shape_of
 
 
 @onnx_op("Reshape")
@@ -223,28 +222,6 @@ def _filled(build: GraphBuilder, like: SSAValue, axis: int, count: int, value: f
     shape[axis] = count
     fill = np.broadcast_to(np.asarray(value).astype(numpy_dtype(element_of(like))), shape)
     return build.constant(fill, "padding")
-
-
-@onnx_op("Gather")
-def gather(node: ImportNode) -> SSAValue:
-    """Constant indices along one axis: slices and a concatenation; computed ones: a product with a one-hot matrix."""
-    x, build = node.input(0), node.build
-    axis = node.axis("axis", len(shape_of(x)), 0)
-    size = shape_of(x)[axis]
-    if node.known(1) is None:
-        return lookup(node, x, node.input(1), axis)
-    indices = _wrapped_indices(node, node.constant(1, "indices"), size)
-    y = take(build, x, axis, [int(index) for index in indices.reshape(-1)])
-    return build.reshape(y, (*shape_of(x)[:axis], *indices.shape, *shape_of(x)[axis + 1 :]))
-
-
-def _wrapped_indices(node: ImportNode, indices: Array, size: int) -> Array:
-    if indices.dtype.kind not in "iu":
-        raise Malformed("indices are integers", f"{indices.dtype}")
-    wide = indices.astype(np.int64)
-    if wide.size and not (-size <= wide.min() and wide.max() < size):
-        raise Malformed(f"indices lie in [{-size}, {size - 1}]", f"{int(wide.min())} to {int(wide.max())}")
-    return np.where(wide < 0, wide + size, wide)
 
 
 def _split_blocks(node: ImportNode, shape: Shape) -> int:

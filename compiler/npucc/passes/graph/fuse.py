@@ -102,6 +102,8 @@ def grow(root: Operation, taken: set[Operation], order: dict[Operation, int]) ->
     """The largest cluster from `root` that has one escaping value, its last op's result."""
     cluster = _Cluster(root, [root])
     best = [root]
+    if isinstance(root, graph.TileableOp) and not root.EPILOGUE:
+        return best
     shape = tensor_type(root.results[0]).get_shape()
     while True:
         candidate = _next_user(cluster, taken, order, shape)

@@ -21,6 +21,7 @@ from npucc.passes.lower_graph.roots import emit_root
 from npucc.passes.lower_graph.views import Box, IndexConstants, Linear, Position, dense, subview, tile_box
 from npucc.schedule.cost import WORD_BYTES, axis_lengths
 from npucc.schedule.groups import kernel_ops, root_of
+from npucc.schedule.indexed import SCATTER
 from npucc.schedule.problem import Plan, Problem, Tensor, load_level
 from npucc.schedule.segments import segments
 from npucc.tiling import Access
@@ -69,7 +70,7 @@ class GroupLowering:
 
     def _declare_pools(self, builder: Builder) -> None:
         for tensor in self.problem.tensors():
-            if tensor.location == "dram":
+            if tensor.pooled:
                 self._pool(builder, tensor.label, tensor.access, "sram")
         access = self.problem.intermediate
         if access is not None:
@@ -88,7 +89,7 @@ class GroupLowering:
     def _level(self, builder: Builder, level: int) -> None:
         """Everything inside the outermost `level` loops."""
         for index, tensor in enumerate(self.problem.operands):
-            if tensor.location == "dram" and load_level(tensor.access, self.plan.order) == level:
+            if tensor.pooled and load_level(tensor.access, self.plan.order) == level:
                 self._load(builder, tensor, self.operands[index])
         if level == self.parallel_loops:
             self._acquire_results(builder)
@@ -138,16 +139,22 @@ class GroupLowering:
         channel = 1 if tensor.constant else 0 if tensor.label == streams[0] else 3
         return f"dma{channel % self.target.dma.channels}"
 
+    def _table_channel(self) -> str:
+        """The channel that moves the table of a gather or scatter."""
+        return self._channel(self.problem.operands[0])
+
     def _acquire_results(self, builder: Builder) -> None:
         access = self.problem.intermediate
         if access is not None:
             space = "acc" if self.problem.work.engine == "mx" else "sram"
             self._acquire(builder, "acc", self._shape(access), access.dtype, space)
         result = self.problem.result
-        if result.location == "dram":
+        if result.pooled:
             self._acquire(builder, "out", self._shape(result.access), result.access.dtype)
         else:
             self.tiles["out"] = self._view(builder, self.result, tile_box(result.access, self.positions))
+        if self.problem.work.kind == SCATTER:
+            builder.insert(tile.CopyOp(self.operand_tile(builder, 0), self.tiles["out"], self._table_channel()))
 
     def _view(self, builder: Builder, source: SSAValue, box: Box) -> SSAValue:
         return subview(builder, self.indices, source, box)
@@ -158,7 +165,7 @@ class GroupLowering:
     def operand_tile(self, builder: Builder, index: int) -> SSAValue:
         """The tile of operand `index` in SRAM: the loaded one, or the part of the resident tensor."""
         tensor = self.problem.operands[index]
-        if tensor.location == "dram":
+        if tensor.pooled:
             return self.tiles[tensor.label]
         return self._view(builder, self.operands[index], tile_box(tensor.access, self.positions))
 
@@ -178,6 +185,7 @@ class GroupLowering:
             target,
             self._accumulate(builder),
             self.positions,
+            self._table_channel(),
             self._workspace(builder),
         )
 
@@ -203,7 +211,7 @@ class GroupLowering:
         """After the reduction loops: the epilogue, and the copy of the result to DRAM."""
         if self.problem.intermediate is not None and not self.reduces_nothing:
             self._kernel(builder, "out" if self.problem.work.engine == "mx" else "vx", root_result=True)
-        if self.problem.result.location == "dram":
+        if self.problem.result.pooled:
             box = tile_box(self.problem.result.access, self.positions)
             channel = f"dma{2 % self.target.dma.channels}"
             builder.insert(tile.CopyOp(self.tiles["out"], self._view(builder, self.result, box), channel))

@@ -12,6 +12,7 @@ from npucc.dialects import graph, tile
 from npucc.dialects.graph_ops.base import ints
 from npucc.numpy_order import PADDING
 from npucc.passes.lower_graph.views import Box, Position
+from npucc.schedule.indexed import moves_by_dma
 from npucc.schedule.problem import Problem
 from npucc.tiling import Access
 
@@ -25,9 +26,13 @@ def emit_root(
     target: SSAValue,
     accumulate: SSAValue | None,
     positions: Sequence[Position],
+    channel: str,
     workspace: SSAValue | None = None,
 ) -> None:
-    """Emit the root. `boxes` are the tiles of `inputs` in their tensors; they hold the padding that is left out."""
+    """Emit the root. `boxes` are the tiles of `inputs` in their tensors; they hold the padding that is left out.
+
+    `channel`: the DMA channel of a root that moves data in DRAM.
+    """
     match root:
         case graph.MatmulOp():
             maps = [gemm_map(tensor.access, problem) for tensor in problem.operands if not tensor.epilogue]
@@ -61,6 +66,11 @@ def emit_root(
             builder.insert(tile.CompressOp(inputs[0], None, target, PADDING))
         case graph.CompressOp():
             builder.insert(tile.CompressOp(inputs[1], inputs[0], target, 0))
+        case graph.GatherOp():
+            builder.insert(tile.GatherOp(inputs[0], inputs[1], target, channel if moves_by_dma(problem) else "vx"))
+        case graph.ScatterOp():
+            engine = channel if moves_by_dma(problem) else "vx"
+            builder.insert(tile.ScatterOp(inputs[2], inputs[1], target, root.fn.data, engine))
         case _:
             raise TypeError(f"{root.name} is no root with an instruction of its own")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from npuisa.errors import NpuError
-from npuisa.instructions import Engine, NormFn, ReduceFn
+from npuisa.instructions import Engine, NormFn, ReduceFn, ScatterFn
 from xdsl.dialects.builtin import IntegerAttr, IntegerType, MemRefType
 from xdsl.ir import SSAValue
 from xdsl.ir.affine import AffineDimExpr, AffineMap
@@ -196,6 +196,31 @@ def _compress(op: tile.CompressOp) -> Form:
     return Form("v.compress", _lines([dst, _plain("mask", op.mask), *values]))
 
 
+def _gather(op: tile.GatherOp) -> Form:
+    operands = [_plain("dst", op.dst), _plain("src", op.src), _indices(op.indices, op.dst)]
+    return _indexed("gather", op, operands, {})
+
+
+def _scatter(op: tile.ScatterOp) -> Form:
+    operands = [_plain("dst", op.dst), _plain("src", op.src), _indices(op.indices, op.src)]
+    fn = ScatterFn[op.fn.data.upper()]
+    return _indexed("scatter", op, operands, {} if fn is ScatterFn.NONE else {"fn": fn})
+
+
+def _indices(value: SSAValue, moved: SSAValue) -> OperandView:
+    """The index array with the dims of the elements that move; stride 0 where they share it."""
+    view, dims = resolve_view(value), resolve_view(moved).dims
+    strides = tuple(0 if extent == 1 else stride for extent, stride in zip(view.dims, view.strides))
+    return OperandView("indices", view, dims, strides)
+
+
+def _indexed(
+    name: str, op: tile.GatherOp | tile.ScatterOp, operands: Sequence[OperandView], fields: dict[str, FieldValue]
+) -> Form:
+    on_vx = op.engine == "vx"
+    return Form(f"v.{name}" if on_vx else f"dma.{name}", operands, fields, unit=None if on_vx else _engine(op))
+
+
 def _map(op: tile.MapOp) -> Form:
     on_out = op.engine == "out"
     names = ("acc", "s1", "s2", "s3") if on_out else ("s0", "s1", "s2", "s3")
@@ -218,6 +243,8 @@ FORMS: dict[type[tile.InstructionOp], Callable[..., Form]] = {
     tile.SortOp: _sort,
     tile.ScanOp: _scan,
     tile.CompressOp: _compress,
+    tile.GatherOp: _gather,
+    tile.ScatterOp: _scatter,
     tile.MapOp: _map,
 }
 
