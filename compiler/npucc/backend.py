@@ -5,58 +5,69 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import onnx
 from npuisa.errors import USAGE, NpuError
-from npuisa.program import Program
 from npuisa.target import Target
-from onnx.backend.base import Backend, BackendRep
+from onnx import NodeProto
+from onnx.backend.base import Backend, BackendRep, namedtupledict
 
-from npucc.driver import compile, simulate
-from npucc.frontend import needed_values
+from npucc.execution import Execution, ExecutionResult
+from npucc.frontend.load import load_model
+from npucc.frontend.node_support import unknown_ops
+from npucc.frontend.type_inference import onnx_type
 from npucc.options import Options
-from npucc.results import Array
+from npucc.results import NodeSupport
+from npucc.values import Concrete, normalized
 
 DEVICE = "NPU"
 
-Shapes = tuple[tuple[int, ...], ...]
-
 
 class NpuRep(BackendRep):
-    """A prepared model. It is compiled for the shapes of the inputs it is given, once for each set of shapes.
+    """A prepared model. Programs are compiled for the shapes of the inputs it is given, once for each set of shapes.
 
     Inputs that give shapes, axes or options are compiled in; other values of them are another program.
     """
 
     def __init__(self, model: onnx.ModelProto, target: Target, options: Options) -> None:
-        self._model, self._target, self._options = model, target, options
-        initialized = {tensor.name for tensor in model.graph.initializer}
-        self._names = [value.name for value in model.graph.input if value.name not in initialized]
-        self._fixed: dict[Shapes, list[str]] = {}
-        self._programs: dict[tuple[Shapes, tuple[bytes, ...]], Program] = {}
+        self._execution = Execution(model, target, options)
+        self._names = [entry.name for entry in self._execution.declared]
+        self.history: list[ExecutionResult] = []
+        """What each run did, without its outputs: see `placement`."""
 
-    def run(self, inputs: Any, **kwargs: Any) -> tuple[Array, ...]:
-        """Outputs in the order of the model. `inputs`: a sequence in the model's order, or a dictionary by name."""
-        arrays = self._by_name(inputs)
-        shapes = tuple(arrays[name].shape for name in self._names)
-        if shapes not in self._fixed:
-            self._fixed[shapes] = list(needed_values(self._model, arrays))
-        fixed = {name: arrays.pop(name) for name in self._fixed[shapes]}
-        key = (shapes, tuple(array.tobytes() for array in fixed.values()))
-        if key not in self._programs:
-            free = {name: array.shape for name, array in arrays.items()}
-            self._programs[key] = compile(self._model, self._target, self._options, shapes=free, values=fixed)
-        outputs = simulate(self._programs[key], arrays, target=self._target, cycles=False).outputs
-        return tuple(outputs[value.name] for value in self._model.graph.output)
+    @property
+    def nodes(self) -> list[NodeSupport]:
+        """Of the last run: where each node ran, with the rule."""
+        return self.history[-1].nodes if self.history else []
 
-    def _by_name(self, inputs: Any) -> dict[str, Array]:
+    @property
+    def placement(self) -> dict[str, str]:
+        """Of the last run: node -> "npu", "host" or "compile time"; nodes in bodies as `outer/inner`."""
+        return self.history[-1].placement if self.history else {}
+
+    @property
+    def host_nodes(self) -> list[str]:
+        """Nodes that the host ran in the last run."""
+        return self.history[-1].host_nodes if self.history else []
+
+    def run(self, inputs: Any, **kwargs: Any) -> tuple[Concrete, ...]:
+        """Outputs in the order of the model. `inputs`: a sequence in the model's order, or a dictionary by name.
+
+        Tensors are arrays or NumPy scalars, sequences lists, empty optionals None. `cycles=True` counts cycles, too.
+        """
+        result = self._execution.run(self._by_name(inputs), cycles=bool(kwargs.get("cycles", False)))
+        outputs = tuple(result.outputs.values())
+        result.outputs = {}
+        self.history.append(result)
+        return outputs
+
+    def _by_name(self, inputs: Any) -> dict[str, Concrete]:
         if isinstance(inputs, Mapping):
-            return {name: np.asarray(value) for name, value in inputs.items()}
+            return dict(inputs)
         values = list(inputs) if isinstance(inputs, Sequence) else [inputs]
         if len(values) != len(self._names):
             remedy = "in order: " + ", ".join(self._names)
             raise NpuError(USAGE, "wrong number of inputs", found=str(len(values)), remedy=remedy)
-        return {name: np.asarray(value) for name, value in zip(self._names, values)}
+        return dict(zip(self._names, values))
 
 
 class NpuBackend(Backend):
@@ -64,23 +75,67 @@ class NpuBackend(Backend):
 
     @classmethod
     def supports_device(cls, device: str) -> bool:
-        """Whether `device` names the NPU."""
-        return device.split(":", 1)[0] == DEVICE
+        """Whether `device` names the NPU, and a target that exists."""
+        name, _, target = device.partition(":")
+        if name != DEVICE:
+            return False
+        try:
+            Target.load(target or "edge-4t")
+        except NpuError:
+            return False
+        return True
+
+    @classmethod
+    def is_compatible(cls, model: onnx.ModelProto, device: str = DEVICE, **kwargs: Any) -> bool:
+        """Whether the model is a valid one whose ops, those in bodies too, run on the NPU or (by name) on the host.
+
+        What depends on shapes and values is found when the model runs.
+        """
+        try:
+            return cls.supports_device(device) and not unknown_ops(load_model(model))
+        except NpuError:
+            return False
 
     @classmethod
     def prepare(cls, model: onnx.ModelProto, device: str = DEVICE, **kwargs: Any) -> NpuRep:
         """Check the device; the first run, whose shapes are known, compiles. `options`: `npucc.Options`."""
-        if not cls.supports_device(device):
+        name, _, target = device.partition(":")
+        if name != DEVICE:
             raise NpuError(USAGE, "no such device", found=device, remedy='use "NPU" or "NPU:target"')
-        target = Target.load(device.partition(":")[2] or "edge-4t")
-        return NpuRep(model, target, kwargs.get("options") or Options())
+        return NpuRep(model, Target.load(target or "edge-4t"), kwargs.get("options") or Options())
 
     @classmethod
-    def run_model(cls, model: onnx.ModelProto, inputs: Any, device: str = DEVICE, **kwargs: Any) -> tuple[Array, ...]:
+    def run_model(cls, model: onnx.ModelProto, inputs: Any, device: str = DEVICE, **kwargs: Any) -> tuple[Any, ...]:
         """Prepare and run once."""
         return cls.prepare(model, device, **kwargs).run(inputs)
+
+    @classmethod
+    def run_node(
+        cls, node: NodeProto, inputs: Any, device: str = DEVICE, outputs_info: Any = None, **kwargs: Any
+    ) -> tuple[Any, ...]:
+        """Run one node; `inputs` in the order of the node's inputs that are given, or by name. `opset_version`:
+        of ONNX's own domain (default: the newest). The outputs come as a named tuple."""
+        names = list(dict.fromkeys(name for name in node.input if name))
+        by_name = dict(inputs) if isinstance(inputs, Mapping) else dict(zip(names, inputs))
+        model = _model_of_node(node, {name: normalized(by_name[name]) for name in names if name in by_name}, kwargs)
+        results = cls.prepare(model, device).run(by_name)
+        return namedtupledict("Outputs", [name for name in node.output if name])(*results)
+
+
+def _model_of_node(node: NodeProto, values: Mapping[str, Concrete], options: Mapping[str, Any]) -> onnx.ModelProto:
+    """A model of this node alone, with the types of the given values."""
+    inputs = [onnx.helper.make_value_info(name, onnx_type(value)) for name, value in values.items()]
+    outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
+    graph = onnx.helper.make_graph([node], node.name or node.op_type, inputs, outputs)
+    version = int(options.get("opset_version", onnx.defs.onnx_opset_version()))
+    opsets = [onnx.helper.make_opsetid("", version)]
+    if node.domain not in ("", "ai.onnx"):
+        opsets.append(onnx.helper.make_opsetid(node.domain, int(options.get("domain_version", 1))))
+    return onnx.helper.make_model(graph, opset_imports=opsets)
 
 
 prepare = NpuBackend.prepare
 run_model = NpuBackend.run_model
+run_node = NpuBackend.run_node
 supports_device = NpuBackend.supports_device
+is_compatible = NpuBackend.is_compatible

@@ -168,6 +168,7 @@ def simulate(
     overflows: list[OverflowResult] = []
     loads: list[Loaded] | None = None
     if inputs is not None:
+        inputs = as_given(program.inputs, inputs)
         check_inputs(program.inputs, inputs)
         simulator = FunctionalSimulator(program, machine)
         outputs = simulator.run(dict(inputs))

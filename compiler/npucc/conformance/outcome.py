@@ -57,7 +57,7 @@ def run_case(case: Case) -> Outcome:
             for inputs, expected in data:
                 text = difference(prepared.run(inputs), expected, case.rtol, case.atol)
                 result, reason = (WRONG, text) if text else (result, reason)
-            host = tuple(sorted({node.op for node in getattr(prepared, "placement", ()) if node.where == "host"}))
+            host = tuple(sorted({node.op for node in prepared.nodes if node.where == "host"}))
     except NpuError as error:
         result, reason = error.entry.code, reason_of(error)
     except Exception as error:

@@ -9,9 +9,6 @@ from typing import Protocol, cast
 import onnx
 from onnx import AttributeProto, FunctionProto, NodeProto, TypeProto
 
-from npucc.frontend.node import ImportNode
-from npucc.frontend.type_inference import onnx_type
-
 
 class _FunctionSchema(Protocol):
     """The part of onnx.defs.OpSchema about function bodies, which onnx's type stubs leave out."""
@@ -39,11 +36,11 @@ class FunctionBody:
 
 
 def find_function(
-    model: onnx.ModelProto, node: NodeProto, domain: str, version: int, view: ImportNode | None
+    model: onnx.ModelProto, node: NodeProto, domain: str, version: int, types: Sequence[TypeProto | None] | None
 ) -> FunctionBody | None:
     """The body for a call: the model's function of that name, else the schema's.
 
-    Schemas whose body depends on the types of the inputs need `view`; without it only the existence is meant.
+    Schemas whose body depends on the types of the inputs need these `types`; without them only the existence is meant.
     """
     for function in model.functions:
         names = ("" if function.domain == "ai.onnx" else function.domain, function.name, function.overload)
@@ -52,12 +49,12 @@ def find_function(
     if not onnx.defs.has(node.op_type, version, domain):
         return None
     schema = onnx.defs.get_schema(node.op_type, version, domain)
-    function = _schema_function(cast(_FunctionSchema, schema), node, version, view)
+    function = _schema_function(cast(_FunctionSchema, schema), node, version, types)
     return None if function is None else _instantiate(function, node, schema)
 
 
 def _schema_function(
-    schema: _FunctionSchema, node: NodeProto, version: int, view: ImportNode | None
+    schema: _FunctionSchema, node: NodeProto, version: int, types: Sequence[TypeProto | None] | None
 ) -> FunctionProto | None:
     """The newest body that is not newer than the model's opset."""
     fixed = [number for number in schema.function_opset_versions if number <= version]
@@ -66,11 +63,11 @@ def _schema_function(
     fitting = [number for number in schema.context_dependent_function_opset_versions if number <= version]
     if not schema.has_context_dependent_function or not fitting:
         return None
-    if view is None:
+    if types is None:
         return FunctionProto()
-    types = [(onnx_type(value) if value is not None else TypeProto()).SerializeToString() for value in view.inputs]
+    given = [(entry or TypeProto()).SerializeToString() for entry in types]
     try:
-        data = schema.get_context_dependent_function_with_opset_version(max(fitting), node.SerializeToString(), types)
+        data = schema.get_context_dependent_function_with_opset_version(max(fitting), node.SerializeToString(), given)
     except (RuntimeError, ValueError):
         return None
     function = FunctionProto.FromString(data)

@@ -1,56 +1,69 @@
-"""The import: ONNX nodes in order, each through its importer function, its function body, or evaluation at import."""
+"""The import: ONNX nodes in order, each through its importer function, its function body, or evaluation at import.
+
+A node that cannot be in the program yet - it needs a value that the program computes, it reads such a node, or only the
+host can run it - is deferred, and the import goes on with the nodes that do not depend on it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import onnx
 from npuisa.errors import NpuError
 from onnx import GraphProto, NodeProto
-from xdsl.dialects import func
-from xdsl.dialects.builtin import ArrayAttr, FunctionType, ModuleOp, StringAttr
-from xdsl.ir import Block, Region, SSAValue
+from xdsl.ir import Block, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
 from npucc.constants import ConstantStore
-from npucc.dialects import graph
+from npucc.frontend.arguments import arguments_behind, is_shape_like
 from npucc.frontend.bounded import apply_rule
 from npucc.frontend.builder import GraphBuilder, Shape
 from npucc.frontend.control_flow import import_if, import_loop, import_scan
+from npucc.frontend.deferral import Defer, Deferred, How
 from npucc.frontend.folding import fold
 from npucc.frontend.function_bodies import find_function
-from npucc.frontend.graph_checks import node_label, node_reads
+from npucc.frontend.graph_code import GraphCode, main_code
+from npucc.frontend.host_ops import host_reason
+from npucc.frontend.imported import ImportedModel, finished_module
 from npucc.frontend.load import LoadedModel, ModelSource, load_model
 from npucc.frontend.model_work import ModelWork
 from npucc.frontend.node import Bounded, ImportNode, Output, Value
-from npucc.frontend.placeholders import Unknown, placeholders
-from npucc.frontend.problems import BAD_NODE, UNSUPPORTED_NODES, Malformed, NeedsValue, Unsupported, one_error
+from npucc.frontend.node_support import (
+    can_run,
+    domain_of,
+    has_body,
+    is_control_flow,
+    no_importer,
+    qualified,
+    unknown_ops,
+)
+from npucc.frontend.placeholders import HostValue, Later, Scope, ScopeValue, Unknown, placeholders
+from npucc.frontend.problems import (
+    BAD_NODE,
+    NEEDS_SEGMENTS,
+    UNSUPPORTED_NODES,
+    Malformed,
+    NeedsHost,
+    NeedsValue,
+    Unsupported,
+    one_error,
+)
 from npucc.frontend.registry import Importer, find_importer
 from npucc.frontend.shapes import bind_shapes, declared_inputs
+from npucc.frontend.strings import holds_strings, makes_strings, stored_strings
 from npucc.frontend.tensors import tensor_to_array, type_name
-from npucc.module_metadata import add_metadata
+from npucc.frontend.type_inference import onnx_type, takes_kind
 from npucc.results import NodeSupport
-from npucc.types import Array, element_of, element_of_numpy, is_float, shape_of, tensor
+from npucc.types import Array, element_of_numpy, tensor
+from npucc.values import kind_of
 
 MAX_CALL_DEPTH = 32
-Scope = dict[str, Output | Unknown | None]
-"""ONNX name -> value; None for an optional input of a function that the call leaves out."""
 CONTROL_FLOW = {"If": import_if, "Loop": import_loop, "Scan": import_scan}
 COMPILE_TIME = "its value is known at compile time"
+COMPUTED_EARLIER = "a node runs in a later program when it reads what is only known after this one"
 
-
-@dataclass(frozen=True)
-class ImportedModel:
-    """A model in the graph dialect. `inputs` and `outputs`: ONNX names in order, with their shapes."""
-
-    module: ModuleOp
-    constants: ConstantStore
-    inputs: dict[str, Shape]
-    outputs: dict[str, Shape]
-    opset: int
-    name: str
+Outputs = list[Output | Unknown | HostValue]
 
 
 def import_model(
@@ -61,37 +74,40 @@ def import_model(
     fixed_inputs: Mapping[str, Array] | None = None,
     constants: ConstantStore | None = None,
 ) -> ImportedModel:
-    """Import a model (path, bytes or ModelProto) for fixed input shapes.
+    """Import a model (path, bytes or ModelProto) for fixed input shapes, as one program.
 
     `dims` gives sizes to symbols (axis 2 of input x without a name: `x.2`), `input_shapes` to whole inputs.
     `fixed_inputs` become constants of the module (shapes, axes, options) and are no inputs of it any more. Errors:
     E0501-E0505 and E0508 for damaged models, E0506/E0507 for missing or contradicting sizes, E0510 with every
-    unsupported node in `problems`.
+    unsupported node in `problems`, E0512 with every node that cannot be in the first program.
     """
     loaded = load_model(source)
     work = GraphImport(loaded, constants if constants is not None else ConstantStore())
     work.run(dims, input_shapes, fixed_inputs)
     work.raise_problems()
-    return work.finish()
+    work.require_one_program()
+    return work.finish(work.code.outputs)
 
 
 class GraphImport:
     """One import: the module under construction, the support of each node, and all problems found."""
 
-    def __init__(self, loaded: LoadedModel, constants: ConstantStore) -> None:
+    def __init__(self, loaded: LoadedModel, constants: ConstantStore, code: GraphCode | None = None) -> None:
         self.loaded = loaded
+        self.code = main_code(loaded) if code is None else code
         self.block = Block()
         self.build = GraphBuilder(self.block, constants)
         self.reports: list[NodeSupport] = []
+        self.deferred: list[Deferred] = []
         self.malformed: list[NpuError] = []
         self.unsupported: list[NpuError] = []
         self.inputs: dict[str, Shape] = {}
         self.needs_values: set[str] = set()
-        """ONNX names of graph inputs whose values a node has to know."""
-        self.model_work = ModelWork()
-        self._scope: Scope = {}
+        """ONNX names of inputs whose values a node has to know."""
+        self.scope: Scope = {}
+        self._arguments: dict[SSAValue, str] = {}
+        self._model_work = ModelWork()
         self._depth = 0
-        self._labels = {id(node): node_label(node, index) for index, node in enumerate(loaded.proto.graph.node)}
 
     def run(
         self,
@@ -99,18 +115,34 @@ class GraphImport:
         input_shapes: Mapping[str, Sequence[int]] | None,
         fixed_inputs: Mapping[str, Array] | None = None,
     ) -> None:
-        """Import inputs, initializers and nodes; problems are collected."""
-        model = self.loaded.proto
+        """Import the main graph: inputs, initializers and nodes; problems are collected."""
         self._add_inputs(dims, input_shapes, fixed_inputs or {})
-        self._add_initializers(model.graph, self._scope)
-        for node in self.loaded.nodes:
-            label = self._label(node)
-            self.build.node = label
-            self.reports.append(self._import_reported(node, label))
-        self.build.node = ""
+        self.add_initializers(self.code.stored, self.scope)
+        self.import_nodes(range(len(self.code.nodes)))
 
-    def _label(self, node: NodeProto) -> str:
-        return self._labels.get(id(node)) or node.name or node.op_type
+    def bind(self, known: Mapping[str, Array], arguments: Mapping[str, object]) -> None:
+        """What the nodes see when only a part of them is imported: arrays that are constants, and values of which the
+        program only knows shape and type. Inputs of the code that are not given are left out by the caller."""
+        self.scope.update(dict.fromkeys(self.code.inputs))
+        self.scope.update(known)
+        for name, value in arguments.items():
+            kind = kind_of(value)
+            if kind:
+                self.scope[name] = HostValue(kind)
+                continue
+            array = np.asarray(value)
+            self.add_argument(name, array.shape, onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
+
+    def argument_name(self, value: SSAValue) -> str | None:
+        """The ONNX name of an input of the program."""
+        return self._arguments.get(value)
+
+    def import_nodes(self, positions: Iterable[int]) -> None:
+        """Import these nodes of the code."""
+        for position in positions:
+            self.build.node = self.code.labels[position]
+            self.reports.append(self._import_reported(position))
+        self.build.node = ""
 
     # Inputs and initializers
 
@@ -122,91 +154,119 @@ class GraphImport:
     ) -> None:
         declared = declared_inputs(self.loaded.proto.graph)
         given = {**(input_shapes or {}), **{name: np.shape(array) for name, array in fixed.items()}}
-        shapes = bind_shapes(declared, dims, given)
-        self.inputs = {name: shape for name, shape in shapes.items() if name not in fixed}
-        self._scope.update({name: np.asarray(array) for name, array in fixed.items()})
+        self.scope.update({entry.name: HostValue(entry.kind) for entry in declared if entry.kind})
+        shapes = bind_shapes([entry for entry in declared if not entry.kind], dims, given)
+        self.scope.update({name: np.asarray(array) for name, array in fixed.items()})
         for entry in declared:
-            if entry.name in fixed:
-                continue
-            try:
-                element = element_of_numpy(onnx.helper.tensor_dtype_to_np_dtype(entry.element_type))
-            except KeyError:
-                rule = "inputs have an element type of the machine"
-                self._refuse(f"input `{entry.name}`", Unsupported(rule, type_name(entry.element_type)))
-                self._scope[entry.name] = Unknown()
-                continue
-            argument = self.block.insert_arg(tensor(self.inputs[entry.name], element), len(self.block.args))
-            self._scope[entry.name] = argument
+            if entry.name not in fixed and not entry.kind:
+                self.add_argument(entry.name, shapes[entry.name], entry.element_type)
 
-    def _add_initializers(self, proto: GraphProto, scope: Scope) -> None:
+    def add_argument(self, name: str, shape: Shape, element_type: int) -> None:
+        """An input of the program. `element_type` is ONNX's number."""
+        try:
+            element = element_of_numpy(onnx.helper.tensor_dtype_to_np_dtype(element_type))
+        except KeyError:
+            rule = "inputs have an element type of the machine"
+            self._refuse(f"input `{name}`", Unsupported(rule, type_name(element_type)))
+            self.scope[name] = Unknown()
+            return
+        self.inputs[name] = shape
+        argument = self.block.insert_arg(tensor(shape, element), len(self.block.args))
+        self._arguments[argument] = name
+        self.scope[name] = argument
+
+    def add_initializers(self, proto: GraphProto | None, scope: Scope) -> None:
+        """Stored tensors as known arrays."""
+        if proto is None:
+            return
         for initializer in proto.initializer:
             where = f"initializer `{initializer.name}`"
-            scope[initializer.name] = tensor_to_array(initializer, self.loaded.folder, where)
+            is_text = holds_strings(initializer)
+            array = stored_strings(initializer, where) if is_text else self._stored(initializer, where)
+            scope[initializer.name] = HostValue("strings") if is_text else array
         for sparse in proto.sparse_initializer:
             rule = "initializers are dense"
             self._refuse(f"initializer `{sparse.values.name}`", Unsupported(rule, "a sparse initializer"))
             scope[sparse.values.name] = Unknown()
 
+    def _stored(self, initializer: onnx.TensorProto, where: str) -> Array:
+        return tensor_to_array(initializer, self.loaded.folder, where)
+
     # Nodes
 
-    def _import_reported(self, node: NodeProto, label: str) -> NodeSupport:
-        """Import one node of the main graph; a problem makes its outputs placeholders."""
-        where = f"node `{label}` ({_qualified(node, self.loaded.opsets)})"
+    def _import_reported(self, position: int) -> NodeSupport:
+        """Import one node of the code; a deferred one makes its outputs `Later`, a problem makes them placeholders."""
+        node, label = self.code.nodes[position], self.code.labels[position]
+        where = f"node `{label}` ({qualified(node, self.code.opsets)})"
         before = self.build.count
         try:
-            outputs, rule = self._import_node(node, label, self._scope, self.loaded.opsets)
-        except Unsupported as problem:
+            self._check_reads(position)
+            outputs, rule = self._import_node(node, label, self.scope, self.code.opsets)
+        except (Defer, NeedsHost, NeedsValue, Unsupported, Malformed, VerifyException) as problem:
             self.build.count = before
-            if isinstance(problem, NeedsValue):
-                self.needs_values |= self._inputs_behind(node, problem.index)
-            self._refuse(where, problem)
-            return self._give_up(node, label, problem)
-        except (Malformed, VerifyException) as problem:
+            deferral = self._deferral(node, problem)
+            if deferral is not None:
+                return self._defer(position, deferral)
+            if isinstance(problem, Unsupported):
+                self._refuse(where, problem)
+                return self._give_up(node, label, problem)
             found = problem if isinstance(problem, Malformed) else Malformed("shapes and types fit", str(problem))
             error = NpuError(BAD_NODE, f"a node does not fit: {found.rule}", where, found.found, found.remedy)
             self.malformed.append(error)
             return self._give_up(node, label, found)
-        self._bind(node, outputs, self._scope)
+        self._bind(node, outputs, self.scope)
         self._note_undefined(node)
         for name, value in zip(node.output, outputs):
             if name and isinstance(value, SSAValue):
                 self.build.name_tensor(value, name)
-        return NodeSupport(name=label, op=node.op_type, where="npu", rule=rule)
+        place = "compile time" if rule == COMPILE_TIME else "npu"
+        return NodeSupport(name=label, op=node.op_type, where=place, rule=rule)
 
-    def _inputs_behind(self, node: NodeProto, index: int) -> set[str]:
-        """Graph inputs that the node's input `index` is computed from, not counting those that only give a shape.
+    def _deferral(self, node: NodeProto, problem: Exception) -> Defer | None:
+        """How the node runs if not in this program; None if it cannot run at all."""
+        match problem:
+            case Defer():
+                return problem
+            case NeedsHost():
+                return Defer(How.HOST, problem.rule, problem.found)
+            case NeedsValue():
+                return self._wait_for_value(node, problem)
+            case _:
+                pass
+        if not is_control_flow(node) or unknown_ops(self.loaded, [node]):
+            return None
+        # A branch that is not taken may contradict the shapes, a loop may change them from step to step.
+        rule = getattr(problem, "rule", "shapes and types fit")
+        return Defer(How.BODY, f"run step by step, since this does not hold: {rule}", getattr(problem, "found", ""))
 
-        A problem in the body of a node gives an index of an inner node: then all count, except tensors of floats.
-        """
-        producers = {name: entry for entry in self.loaded.nodes for name in entry.output}
-        direct = index < len(node.input) and not self._is_expanded(node)
-        left = [node.input[index]] if direct else list(node_reads(node))
-        seen: set[str] = set()
-        while left:
-            name = left.pop()
-            if name and name not in seen and isinstance(self._scope.get(name), SSAValue | Unknown):
-                seen.add(name)
-                left += list(node_reads(producers[name])) if name in producers else []
-        found = seen & self.inputs.keys()
-        return found if direct else {name for name in found if not self._is_float_tensor(name)}
+    def _wait_for_value(self, node: NodeProto, problem: NeedsValue) -> Defer:
+        """The value is an input of the program, or computed from inputs that give shapes: these must be known.
+        Otherwise the program computes it first."""
+        needed = problem.value
+        inputs = [self.scope.get(name) for name in node.input]
+        if isinstance(needed, SSAValue):
+            behind = arguments_behind(needed)
+            if needed in self._arguments or (behind and all(is_shape_like(value) for value in behind)):
+                self.needs_values |= {self._arguments[value] for value in behind if value in self._arguments}
+                return Defer(How.LATER, problem.rule, problem.found)
+            if any(value is needed for value in inputs):
+                return Defer(How.LATER, problem.rule, problem.found)
+        return Defer(How.BODY, problem.rule, problem.found)
 
-    def _is_float_tensor(self, name: str) -> bool:
-        value = self._scope[name]
-        return isinstance(value, SSAValue) and is_float(element_of(value)) and bool(shape_of(value))
-
-    def _is_expanded(self, node: NodeProto) -> bool:
-        """Whether the node is imported through a body."""
-        domain = "" if node.domain == "ai.onnx" else node.domain
-        is_loop = node.op_type in CONTROL_FLOW and not domain
-        return is_loop or find_importer(domain, node.op_type, self.loaded.opsets.get(domain, 1)) is None
+    def _defer(self, position: int, deferral: Defer) -> NodeSupport:
+        node, label = self.code.nodes[position], self.code.labels[position]
+        entry = Deferred(position, label, node.op_type, deferral.how, deferral.rule, deferral.found)
+        self.deferred.append(entry)
+        self.scope.update({name: Later(label) for name in node.output if name})
+        where = "host" if deferral.how is How.HOST else "npu"
+        return NodeSupport(name=label, op=node.op_type, where=where, rule=deferral.rule, found=deferral.found)
 
     def _note_undefined(self, node: NodeProto) -> None:
         """Graph outputs must not be outputs that the importer left out."""
         if self.unsupported or self.malformed:
             return
-        wanted = {output.name for output in self.loaded.proto.graph.output}
-        for name in wanted.intersection(node.output):
-            if isinstance(self._scope[name], Unknown):
+        for name in set(self.code.outputs).intersection(node.output):
+            if isinstance(self.scope[name], Unknown):
                 rule = "graph outputs are outputs that the importer makes"
                 self._refuse(f"output `{name}`", Unsupported(rule, f"an optional output of {node.op_type}"))
 
@@ -220,10 +280,10 @@ class GraphImport:
 
     def _give_up(self, node: NodeProto, label: str, problem: Unsupported | Malformed) -> NodeSupport:
         """Placeholders for the outputs, so that the nodes behind can still be checked."""
-        values: Sequence[Output | Unknown] = [Unknown() for _ in node.output]
+        values: Sequence[ScopeValue] = [Unknown() for _ in node.output]
         if isinstance(problem, Unsupported):  # ONNX's shape inference is not robust against malformed nodes
-            values = placeholders(node, self._scope, self.loaded.opsets, self.block)
-        self._scope.update(zip(node.output, values))
+            values = placeholders(node, self.scope, self.code.opsets, self.block)
+        self.scope.update(zip(node.output, values))
         return NodeSupport(
             name=label,
             op=node.op_type,
@@ -233,62 +293,95 @@ class GraphImport:
             remedy=problem.remedy,
         )
 
-    def _bind(self, node: NodeProto, outputs: Sequence[Output | Unknown], scope: Scope) -> None:
+    def _bind(self, node: NodeProto, outputs: Sequence[ScopeValue], scope: Scope) -> None:
         for index, name in enumerate(node.output):
             if name and index < len(outputs):
                 scope[name] = outputs[index]
             elif name:
                 scope[name] = Unknown()
 
-    def _import_node(
-        self, node: NodeProto, label: str, scope: Scope, opsets: Mapping[str, int]
-    ) -> tuple[list[Output | Unknown], str]:
+    def _import_node(self, node: NodeProto, label: str, scope: Scope, opsets: Mapping[str, int]) -> tuple[Outputs, str]:
         """Outputs of a node, and the rule by which it is supported."""
-        domain = "" if node.domain == "ai.onnx" else node.domain
+        domain = domain_of(node)
         version = opsets.get(domain, 1)
         importer = find_importer(domain, node.op_type, version)
         undefined = [name for name in node.input if name and name not in scope]
         if undefined:  # only in bodies of functions: the graph itself has been checked
             raise Malformed("a function body defines what it reads", ", ".join(undefined))
         inputs = [scope[name] if name else None for name in node.input]
+        self._check_op(node, version)
+        self._check_operands(node, inputs, version)
         if any(isinstance(value, Unknown) for value in inputs):
-            if importer is None and find_function(self.loaded.proto, node, domain, version, None) is None:
-                raise _no_importer(node, domain, version)
             if not self.unsupported and not self.malformed:
                 rule = "optional outputs that the importer does not make are not read"
                 raise Unsupported(rule, f"inputs {', '.join(node.input)}")
             return [], "depends on an unsupported node"
         if any(isinstance(value, Bounded) for value in inputs):
             view = ImportNode(node, label, domain, version, [], self.build)
-            return self._import_bounded(view, [v for v in inputs if not isinstance(v, Unknown)], importer)
-        known = [value for value in inputs if not isinstance(value, Unknown | Bounded)]
+            return self._import_bounded(view, [value for value in inputs if not isinstance(value, Later)], importer)
+        known = [value if isinstance(value, SSAValue | np.ndarray | np.generic) else None for value in inputs]
         view = ImportNode(node, label, domain, version, known, self.build)
         if node.op_type in ("Constant", "ConstantOfShape", "Shape", "Size", "Identity") and importer:
             return _as_list(importer(view)), COMPILE_TIME
         folded = fold(view)
         if folded is not None:
             return list(folded), COMPILE_TIME
-        if node.op_type in CONTROL_FLOW and not domain:
+        if is_control_flow(node):
             return list(self._import_control_flow(view, scope, opsets)), "its steps are known at compile time"
         if importer is not None:
             outputs = _as_list(importer(view))
-            self.model_work.note(view, outputs)
+            self._model_work.note(view, outputs)
             return outputs, ""
         return self._import_function(view), "expanded to its function body"
 
     def _import_bounded(
-        self, view: ImportNode, inputs: Sequence[Output | None], importer: Importer | None
-    ) -> tuple[list[Output | Unknown], str]:
-        """A node that reads a tensor whose shape depends on data, by the rule of its op."""
+        self, view: ImportNode, inputs: Sequence[ScopeValue], importer: Importer | None
+    ) -> tuple[Outputs, str]:
+        """A node that reads a tensor whose shape depends on data, by the rule of its op; Defer if it has none."""
 
         def run(inner: ImportNode) -> list[Output]:
             outputs = self._import_function(inner) if importer is None else _as_list(importer(inner))
-            return [output for output in outputs if not isinstance(output, Unknown)]
+            return [output for output in outputs if not isinstance(output, Unknown | HostValue)]
 
-        outputs = apply_rule(view, inputs, run)
+        operands = [None if isinstance(value, Unknown | Later | HostValue) else value for value in inputs]
+        outputs = None if is_control_flow(view.proto) else apply_rule(view, operands, run)
         if outputs is None:
-            raise Unsupported("nodes read outputs whose shape is known", "an output whose shape depends on data")
+            raise Defer(How.LATER, COMPUTED_EARLIER, "an operand whose shape depends on data")
         return list(outputs), "works on buffers of the greatest size"
+
+    def _check_op(self, node: NodeProto, version: int) -> None:
+        """Raise Unsupported for an op that nothing can run, Defer for one that only the host can."""
+        if is_control_flow(node):
+            return
+        if not can_run(self.loaded.proto, node, version):
+            raise no_importer(node, version)
+        if makes_strings(node):
+            raise Defer(How.HOST, "the host computes with strings", f"{node.op_type} to strings")
+        reason = host_reason(domain_of(node), node.op_type)
+        if reason is not None and find_importer(domain_of(node), node.op_type, version) is None:
+            raise Defer(How.HOST, reason, f"{node.domain or 'ai.onnx'}.{node.op_type}")
+
+    def _check_operands(self, node: NodeProto, inputs: Sequence[ScopeValue], version: int) -> None:
+        """Raise Defer for operands that are not tensors of numbers, or not there yet (in a body: see _check_reads)."""
+        for index, (name, value) in enumerate(zip(node.input, inputs)):
+            if isinstance(value, HostValue):
+                if not takes_kind(node, index, value.kind, domain_of(node), version):
+                    raise Unsupported("the node takes operands of this type", f"`{name}`, {value.kind}")
+                how = How.BODY if has_body(self.loaded.proto, node, version) else How.HOST
+                raise Defer(how, "the NPU computes with tensors of numbers", f"`{name}`, {value.kind}")
+            if isinstance(value, Later):
+                raise Defer(How.LATER, COMPUTED_EARLIER, f"`{name}` of node `{value.node}`")
+
+    def _check_reads(self, position: int) -> None:
+        """Raise Defer if the node, or a body of it, reads what only a later program can read."""
+        node = self.code.nodes[position]
+        self._check_op(node, self.code.opsets.get(domain_of(node), 1))
+        for name in sorted(self.code.reads[position]):
+            value = self.scope.get(name)
+            if isinstance(value, Later):
+                raise Defer(How.LATER, COMPUTED_EARLIER, f"`{name}` of node `{value.node}`")
+            if isinstance(value, Bounded) and name not in node.input:
+                raise Defer(How.LATER, COMPUTED_EARLIER, f"`{name}`, whose shape depends on data")
 
     def _import_control_flow(
         self, view: ImportNode, scope: Scope, opsets: Mapping[str, int]
@@ -297,18 +390,19 @@ class GraphImport:
 
         def run(body: GraphProto, arguments: Mapping[str, Value]) -> list[Value | Unknown]:
             inner: Scope = {**scope, **arguments}
-            self._add_initializers(body, inner)
+            self.add_initializers(body, inner)
             self._import_nodes(body.node, view.label, inner, opsets)
             outputs = self._results([value.name for value in body.output], inner)
-            return [Unknown() if isinstance(value, Bounded) else value for value in outputs]
+            return [_static(value) for value in outputs]
 
         return CONTROL_FLOW[view.op_type](view, run)
 
-    def _import_function(self, view: ImportNode) -> list[Output | Unknown]:
+    def _import_function(self, view: ImportNode) -> Outputs:
         """A node without importer function, by the body that the model or the ONNX schema gives for it."""
-        body = find_function(self.loaded.proto, view.proto, view.domain, view.opset, view)
+        types = [None if value is None else onnx_type(value) for value in view.inputs]
+        body = find_function(self.loaded.proto, view.proto, view.domain, view.opset, types)
         if body is None:
-            raise _no_importer(view.proto, view.domain, view.opset)
+            raise no_importer(view.proto, view.opset)
         inner: Scope = {name: view.inputs[i] if view.has(i) else None for i, name in enumerate(body.inputs)}
         # Bodies of other domains may leave out the import of ONNX's own.
         opsets = {"": self.loaded.opsets[""], **body.opsets}
@@ -316,7 +410,10 @@ class GraphImport:
         return self._results(body.outputs, inner)
 
     def _import_nodes(self, nodes: Sequence[NodeProto], label: str, scope: Scope, opsets: Mapping[str, int]) -> None:
-        """Nodes of a body, all with the provenance of the node that they belong to."""
+        """Nodes of a body, all with the provenance of the node that they belong to.
+
+        If one of them is not for this program, the whole body is not: the driver runs it node by node.
+        """
         if self._depth >= MAX_CALL_DEPTH:
             raise Unsupported(f"functions nest at most {MAX_CALL_DEPTH} deep", "a deeper (or recursive) call")
         self._depth += 1
@@ -324,14 +421,19 @@ class GraphImport:
             for node in nodes:
                 outputs, _ = self._import_node(node, label, scope, opsets)
                 self._bind(node, outputs, scope)
+        except (Defer, NeedsHost) as problem:
+            raise Defer(How.BODY, problem.rule, problem.found) from None
         finally:
             self._depth -= 1
 
     @staticmethod
-    def _results(names: Sequence[str], scope: Scope) -> list[Output | Unknown]:
+    def _results(names: Sequence[str], scope: Scope) -> Outputs:
         """The outputs of a body; those that this call leaves undefined are Unknown."""
         values = [scope.get(name) for name in names]
-        return [Unknown() if value is None else value for value in values]
+        later = next((value for value in values if isinstance(value, Later)), None)
+        if later is not None:
+            raise Defer(How.BODY, COMPUTED_EARLIER, f"an output of node `{later.node}`")
+        return [Unknown() if value is None or isinstance(value, Later) else value for value in values]
 
     # The end
 
@@ -350,46 +452,60 @@ class GraphImport:
                 problems=self.unsupported,
             )
 
-    def finish(self) -> ImportedModel:
-        """The module: func.func @main with the names of inputs and outputs; constants without a use are dropped."""
-        names = [output.name for output in self.loaded.proto.graph.output]
-        results = [self._output(name) for name in names]
-        self.block.add_op(func.ReturnOp(*results))
-        for op in reversed(list(self.block.ops)):
-            if isinstance(op, graph.GraphOp) and op.result.first_use is None:
-                op.detach()
-                op.erase()
-        used = {op.symbol_name for op in self.block.ops if isinstance(op, graph.ConstantOp)}
-        self.build.constants.keep_only(used)
-        types = FunctionType.from_lists([arg.type for arg in self.block.args], [value.type for value in results])
-        main = func.FuncOp("main", types, Region(self.block))
-        main.attributes["npucc.inputs"] = ArrayAttr([StringAttr(name) for name in self.inputs])
-        main.attributes["npucc.outputs"] = ArrayAttr([StringAttr(name) for name in names])
-        outputs = {name: shape_of(value) for name, value in zip(names, results)}
-        opset = self.loaded.opsets[""]
-        module = ModuleOp([main])
-        add_metadata(module, self.model_work.metadata())
-        return ImportedModel(module, self.build.constants, self.inputs, outputs, opset, self.loaded.name)
+    def require_one_program(self) -> None:
+        """NPU-E0512 with every node that cannot be in the first program."""
+        if not self.deferred:
+            return
+        remedy = "`npucc run`, `validate` and `profile` (npucc.execute) run all segments"
+        if self.needs_values:
+            names = ", ".join(f"`{name}`" for name in sorted(self.needs_values))
+            remedy += f"; inputs that give shapes can be compiled in: npucc.compile(..., values=...) with {names}"
+        problems = [
+            NpuError(NEEDS_SEGMENTS, f"runs on {_place(entry)}: {entry.rule}", f"node `{entry.label}`", entry.found, "")
+            for entry in self.deferred
+        ]
+        raise NpuError(
+            NEEDS_SEGMENTS,
+            "the model is not a single program: it runs in segments",
+            where=self.loaded.name,
+            found=f"{len(self.deferred)} of {len(self.code.nodes)} nodes depend on values that only a run gives",
+            remedy=remedy,
+            problems=problems,
+        )
 
-    def _output(self, name: str) -> SSAValue:
-        value = self._scope[name]
-        if value is None or isinstance(value, Unknown):
+    def drop_arguments(self, keep_declared: bool) -> None:
+        """Forget inputs that no node of the program reads; those that the graph declares may stay."""
+        for argument, name in list(self._arguments.items()):
+            if argument.first_use is None and not (keep_declared and name in self.code.inputs):
+                self.block.erase_arg(argument)  # pyright: ignore[reportArgumentType]
+                del self._arguments[argument], self.inputs[name]
+
+    def finish(self, names: Sequence[str]) -> ImportedModel:
+        """The module whose results are the named values, all of which this import has made."""
+        values = {name: self._output(name) for name in names}
+        return finished_module(self.loaded, self.build, self.inputs, values, self._model_work)
+
+    def _output(self, name: str) -> SSAValue | Bounded:
+        value = self.scope[name]
+        if isinstance(value, SSAValue | Bounded):
+            return value
+        if not isinstance(value, np.ndarray | np.generic):
             raise TypeError(f"output {name} has no value although no problem was reported")
-        if isinstance(value, Bounded):
-            raise TypeError(f"output {name} has a shape that depends on data")
-        return value if isinstance(value, SSAValue) else self.build.constant(value, name)
+        return self.build.constant(np.asarray(value), name)
 
 
-def _as_list(outputs: Output | Sequence[Output]) -> list[Output | Unknown]:
+def _static(value: Output | Unknown | HostValue) -> Value | Unknown:
+    """A result of a body; a Bounded one is only known to the node that made it, so the driver runs the body."""
+    if isinstance(value, Bounded | HostValue):
+        raise Defer(How.BODY, COMPUTED_EARLIER, "a result of a body whose shape depends on data, or that is no tensor")
+    return value
+
+
+def _as_list(outputs: Output | Sequence[Output]) -> Outputs:
     return [outputs] if isinstance(outputs, SSAValue | np.ndarray | np.generic | Bounded) else list(outputs)
 
 
-def _qualified(node: NodeProto, opsets: Mapping[str, int]) -> str:
-    domain = node.domain or "ai.onnx"
-    version = opsets.get("" if domain == "ai.onnx" else domain, 0)
-    return f"{domain}.{node.op_type}, opset {version}"
-
-
-def _no_importer(node: NodeProto, domain: str, version: int) -> Unsupported:
-    found = f"{domain or 'ai.onnx'}.{node.op_type} at opset {version}"
-    return Unsupported("the op has an importer function or a function body", found)
+def _place(entry: Deferred) -> str:
+    return {How.HOST: "the host", How.BODY: "the NPU, its body step by step"}.get(
+        entry.how, "the NPU, in a later program"
+    )

@@ -9,10 +9,6 @@ from npucc.frontend.importer import GraphImport
 from npucc.frontend.load import ModelSource, load_model
 from npucc.types import Array
 
-MAX_ELEMENTS = 4096
-"""Largest input that is taken for a shape, an axis or an option rather than for data."""
-_ROUNDS = 8
-
 
 def needed_values(model: ModelSource, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """Those of `inputs` whose values, not only their shapes, the import has to know (`fixed_inputs` of `import_model`).
@@ -22,11 +18,10 @@ def needed_values(model: ModelSource, inputs: Mapping[str, Array]) -> dict[str, 
     shapes = {name: array.shape for name, array in inputs.items()}
     fixed: dict[str, Array] = {}
     loaded = load_model(model)
-    for _ in range(_ROUNDS):
+    while True:
         work = GraphImport(loaded, ConstantStore())
         work.run(None, shapes, fixed)
-        new = {name: inputs[name] for name in work.needs_values if inputs[name].size <= MAX_ELEMENTS}
+        new = work.needs_values - fixed.keys()
         if not new:
-            break
-        fixed.update(new)
-    return fixed
+            return fixed
+        fixed.update({name: inputs[name] for name in new})

@@ -108,7 +108,7 @@ class ImportNode:
         if array is None:
             rule = f"`{what}` (input {index}) is known when the model is compiled"
             found, remedy = "a value computed from the model's inputs", "make it a constant of the model"
-            raise NeedsValue(rule, found, remedy, index)
+            raise NeedsValue(rule, found, remedy, index, self.inputs[index])
         return array
 
     def constant_ints(self, index: int, what: str) -> list[int]:

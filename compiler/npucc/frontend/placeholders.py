@@ -1,4 +1,4 @@
-"""Stand-ins for the outputs of nodes that cannot be imported, so that the nodes behind them are checked too."""
+"""What stands for a value that this program does not compute, and for outputs of nodes that cannot be imported."""
 
 from __future__ import annotations
 
@@ -20,8 +20,28 @@ class Unknown:
     """A value whose shape is not known either: nodes that read it are only looked up, not checked."""
 
 
+@dataclass(frozen=True)
+class Later:
+    """The output of a node that runs after this program: so do the nodes that read it. `node`: its label."""
+
+    node: str
+
+
+@dataclass(frozen=True)
+class HostValue:
+    """A value that is no tensor of numbers. `kind`: strings, a sequence, an optional."""
+
+    kind: str
+
+
+ScopeValue = Output | Unknown | Later | HostValue | None
+"""None: an optional input of a function that the call leaves out."""
+Scope = dict[str, ScopeValue]
+"""By ONNX name."""
+
+
 def placeholders(
-    node: NodeProto, scope: Mapping[str, Output | Unknown | None], opsets: Mapping[str, int], block: Block
+    node: NodeProto, scope: Mapping[str, ScopeValue], opsets: Mapping[str, int], block: Block
 ) -> Sequence[Value | Unknown]:
     """One value per output: of the type that ONNX's shape inference gives, or Unknown."""
     known = {name: scope[name] for name in node.input if name}

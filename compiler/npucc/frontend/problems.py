@@ -15,6 +15,7 @@ UNBOUND_DIMS = error_code("NPU-E0506", ExitCode.USAGE, "Symbolic dimensions of t
 DIMS_CONFLICT = error_code("NPU-E0507", ExitCode.USAGE, "The sizes given contradict the model or each other")
 BAD_NODE = error_code("NPU-E0508", ExitCode.BAD_INPUT, "A node does not fit its inputs")
 UNSUPPORTED_NODES = error_code("NPU-E0510", ExitCode.UNSUPPORTED, "The model uses what the compiler does not support")
+NEEDS_SEGMENTS = error_code("NPU-E0512", ExitCode.UNSUPPORTED, "The model is not a single program")
 UNSUPPORTED_VERSION = error_code("NPU-E0511", ExitCode.UNSUPPORTED, "The model's ONNX version is not supported")
 
 
@@ -32,9 +33,18 @@ class Unsupported(Exception):
 
 @dataclass
 class NeedsValue(Unsupported):
-    """Raised where the value (not only the shape) of the node's input `index` must be known at import."""
+    """Raised where the value (not only the shape) of the node's input `index` must be known at import.
+
+    `value` is that input. If it is computed by the device, the node is compiled once it has been.
+    """
 
     index: int = 0
+    value: object = None
+
+
+@dataclass
+class NeedsHost(Unsupported):
+    """Raised where only the host can run the node, for example because it draws random numbers."""
 
 
 @dataclass

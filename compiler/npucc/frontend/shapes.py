@@ -13,6 +13,7 @@ from npucc.frontend.problems import DIMS_CONFLICT, UNBOUND_DIMS, one_error
 from npucc.frontend.tensors import checked_elements
 
 Shape = tuple[int, ...]
+KINDS = {"sequence_type": "a sequence", "optional_type": "an optional", "map_type": "a map"}
 _ANONYMOUS = ("", "?", "-1", "None")
 
 
@@ -20,12 +21,14 @@ _ANONYMOUS = ("", "?", "-1", "None")
 class DeclaredInput:
     """A graph input as the model declares it: per axis a size, or the name of a symbol.
 
-    Axes without a usable name get the symbol `<input>.<axis>`. `axes` is None where the model declares no rank.
+    Axes without a usable name get the symbol `<input>.<axis>`. `axes` is None where the model declares no rank. `kind`
+    names what is no tensor of numbers (strings, a sequence, an optional); it is "" for the others.
     """
 
     name: str
     element_type: int
     axes: tuple[int | str, ...] | None
+    kind: str = ""
 
 
 @dataclass
@@ -57,7 +60,12 @@ def declared_inputs(graph: onnx.GraphProto) -> list[DeclaredInput]:
 
 
 def _declared(value: onnx.ValueInfoProto) -> DeclaredInput:
+    kind = value.type.WhichOneof("value")
+    if kind != "tensor_type":
+        return DeclaredInput(value.name, onnx.TensorProto.UNDEFINED, None, KINDS.get(str(kind), str(kind)))
     tensor = value.type.tensor_type
+    if tensor.elem_type == onnx.TensorProto.STRING:
+        return DeclaredInput(value.name, tensor.elem_type, None, "strings")
     if not tensor.HasField("shape"):
         return DeclaredInput(value.name, tensor.elem_type, None)
     axes: list[int | str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,14 +18,43 @@ _SHAPE_DATA = 1024
 _UNSAFE = frozenset(("Einsum", "Split"))
 """Ops whose inference in onnx loops without end, or aborts, on damaged attributes."""
 
+_MARKS = {"strings": "string", "a sequence": "seq(", "an optional": "optional("}
+"""What the name of an ONNX type holds for each kind of value that is no tensor of numbers."""
 
-def onnx_type(value: Value) -> TypeProto:
-    """The ONNX tensor type of a value."""
+
+def onnx_type(value: object) -> TypeProto:
+    """The ONNX type of a value: a tensor of the graph, an array; a list is a sequence of what its first element is."""
     if isinstance(value, SSAValue):
-        dtype, shape = numpy_dtype(element_of(value)), shape_of(value)
-    else:
-        dtype, shape = value.dtype, value.shape
+        return _tensor_type(numpy_dtype(element_of(value)), shape_of(value))
+    if isinstance(value, list | tuple):
+        element = onnx_type(value[0]) if value else helper.make_tensor_type_proto(TensorProto.FLOAT, None)
+        if value and element.HasField("tensor_type"):
+            element.tensor_type.ClearField("shape")
+        return helper.make_sequence_type_proto(element)
+    if value is None:
+        return TypeProto()
+    array = np.asarray(value)
+    if array.dtype.kind in "OUS":
+        return helper.make_tensor_type_proto(TensorProto.STRING, array.shape)
+    return _tensor_type(array.dtype, array.shape)
+
+
+def _tensor_type(dtype: np.dtype[Any], shape: tuple[int, ...]) -> TypeProto:
     return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(dtype), shape)
+
+
+def takes_kind(node: NodeProto, index: int, kind: str, domain: str, version: int) -> bool:
+    """Whether ONNX lets input `index` be strings, a sequence or an optional; ops without a schema may take anything."""
+    if not onnx.defs.has(node.op_type, version, domain):
+        return True
+    schema = onnx.defs.get_schema(node.op_type, version, domain)
+    declared = schema.inputs[min(index, len(schema.inputs) - 1)]
+    allowed = [
+        entry.allowed_type_strs for entry in schema.type_constraints if entry.type_param_str == declared.type_str
+    ]
+    types = list(allowed[0]) if allowed else [declared.type_str]
+    mark = _MARKS.get(kind)
+    return mark is None or any(mark in text for text in types)
 
 
 def infer_types(
