@@ -60,6 +60,8 @@ class GraphBuilder:
         self.constants = constants
         self.node = ""
         self.count = 0
+        self.meanings: dict[SSAValue, object] = {}
+        """What importers know of values beyond their type (see `dequantized`)."""
         self._known: dict[SSAValue, tuple[str, Array]] = {}
         self._scalars: dict[tuple[str, bytes], SSAValue] = {}
 

@@ -36,10 +36,10 @@ def convolve(
     if len(axes) == 1:
         w = build.reshape(w, (*kernel[:2], 1, kernel[2]))
     strides, dilations, pads = geometry(axes)
-    if groups > 1 and groups == shape_of(image)[-1] == kernel[0] and element is None:
+    if groups > 1 and groups == shape_of(image)[-1] == kernel[0]:
         filters = build.transpose(w, (2, 3, 0, 1))
         filters = build.reshape(filters, shape_of(filters)[:3])
-        return build.emit(graph.DepthwiseConvOp(image, filters, strides, dilations, pads))
+        return build.emit(graph.DepthwiseConvOp(image, filters, strides, dilations, pads, element))
     filters = build.transpose(w, (2, 3, 1, 0))
     return build.emit(graph.ConvOp(image, filters, strides, dilations, pads, groups, element))
 

@@ -21,11 +21,14 @@ RANDOM_OPS = frozenset(
     ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial")
 )
 
+KEPT_OPS = frozenset(("DequantizeLinear",))
+"""Ops whose importer function makes the constant, and notes how it came about."""
+
 
 def fold(node: ImportNode) -> list[Array] | None:
     """The outputs as arrays; None if the node has unknown inputs, subgraphs, no reference, or a large result."""
     arrays = [node.known(index) if node.has(index) else None for index in range(len(node.inputs))]
-    if any(array is None and node.has(index) for index, array in enumerate(arrays)) or node.op_type in RANDOM_OPS:
+    if node.op_type in RANDOM_OPS | KEPT_OPS or any(a is None and node.has(i) for i, a in enumerate(arrays)):
         return None
     if any(attribute.HasField("g") or attribute.graphs for attribute in node.proto.attribute):
         return None

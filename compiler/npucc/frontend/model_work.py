@@ -15,6 +15,7 @@ from math import prod
 import numpy as np
 from xdsl.ir import Block, SSAValue
 
+from npucc.frontend.dequantized import IntegerTotal
 from npucc.frontend.node import ImportNode, Value
 from npucc.frontend.ops.convolution import output_region
 from npucc.frontend.windows import per_axis, windows
@@ -50,11 +51,16 @@ class ModelWork:
         first = next((value for value in outputs if isinstance(value, SSAValue)), None)
         if count is None or first is None:
             return
-        work = count(node, shape_of(first))
-        if work is not None and work.macs:
+        work, meaning = count(node, shape_of(first)), node.build.meanings.get(first)
+        if work is None or not work.macs:
+            return
+        if isinstance(meaning, IntegerTotal):
+            first, data = meaning.total, meaning.operands[0]
+            known = [node.build.known(operand) for operand in meaning.operands]
+        else:
+            data = node.inputs[work.data]
             known = [node.known(index) for index in work.weights if node.has(index)]
-            weights = [array for array in known if array is not None]
-            self._found.append((first, _dtype(node.inputs[work.data]), work, weights))
+        self._found.append((first, _dtype(data), work, [array for array in known if array is not None]))
 
     def metadata(self) -> dict[str, str]:
         """`macs`, `depthwise_macs`, `weights` as `type:count ...`, of the nodes whose result is still in the graph.

@@ -131,3 +131,12 @@ def _output_size(room: int, stride: int, ceil_mode: bool) -> int:
     if room < 0:
         return 0
     return (-(-room // stride) if ceil_mode else room // stride) + 1
+
+
+def check_channels(kernel: tuple[int, ...], rank: int, channels: int, groups: int) -> None:
+    """Weights [co, ci / groups, kernel] agree with `channels` = ci."""
+    if len(kernel) != rank + 2:
+        raise Malformed(f"the weights have rank {rank + 2}", f"shape {list(kernel)}")
+    if groups < 1 or kernel[1] * groups != channels or kernel[0] % groups:
+        found = f"{channels} channels, weights {list(kernel)}, group {groups}"
+        raise Malformed("channels = weights' axis 1 x group, and group divides axis 0", found)

@@ -27,25 +27,27 @@ def _turned(node: ImportNode, x: SSAValue, batch: bool, last: bool) -> SSAValue:
     return node.build.transpose(x, axes)
 
 
+def _fused_product(node: ImportNode) -> SSAValue:
+    """alpha * A' B' with the last axes, and optionally the batch axes, transposed."""
+    batch = [bool(node.integer(f"transBatch{which}", 0)) for which in "AB"]
+    last = [bool(node.integer(f"trans{which}", 0)) for which in "AB"]
+    a, b = (_turned(node, node.input(index), batch[index], last[index]) for index in (0, 1))
+    return node.build.scaled(call(node, "MatMul", a, b), node.number("alpha", 1.0))
+
+
 @onnx_op("TransposeMatMul", domain=MICROSOFT)
 @onnx_op("FusedMatMul", domain=MICROSOFT)
 def fused_matmul(node: ImportNode) -> SSAValue:
-    """alpha * A' B' with the last axes, and optionally the batch axes, transposed."""
-    a, b = (
-        _turned(
-            node, node.input(i), bool(node.integer(f"transBatch{which}", 0)), bool(node.integer(f"trans{which}", 0))
-        )
-        for i, which in enumerate("AB")
-    )
-    return node.build.scaled(call(node, "MatMul", a, b), node.number("alpha", 1.0))
+    """alpha * A' B'."""
+    return _fused_product(node)
 
 
 @onnx_op("FusedMatMulActivation", domain=MICROSOFT)
 def fused_matmul_activation(node: ImportNode) -> SSAValue:
-    """FusedMatMul and an activation."""
+    """activation(alpha * A' B')."""
     names = ("activation_alpha", "activation_beta")
     parameters = [node.number(name) for name in names if node.has_attribute(name)]
-    return fused_activation(node, fused_matmul(node), node.text("activation"), parameters)
+    return fused_activation(node, _fused_product(node), node.text("activation"), parameters)
 
 
 @onnx_op("FusedGemm", domain=MICROSOFT)

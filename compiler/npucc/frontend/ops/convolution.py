@@ -5,12 +5,13 @@ from __future__ import annotations
 from xdsl.ir import SSAValue
 
 from npucc.frontend.convolutions import convolve
+from npucc.frontend.dequantized import dequantized_convolution
 from npucc.frontend.layout import to_channels_first, to_channels_last
 from npucc.frontend.node import ImportNode
 from npucc.frontend.problems import Malformed
 from npucc.frontend.registry import onnx_op
 from npucc.frontend.transposed_phases import transposed_convolution
-from npucc.frontend.windows import explicit_pads, per_axis, same_pads, spatial_rank, windows
+from npucc.frontend.windows import check_channels, explicit_pads, per_axis, same_pads, spatial_rank, windows
 from npucc.types import shape_of
 
 
@@ -24,17 +25,11 @@ def conv(node: ImportNode) -> SSAValue:
     axes = windows(node, shape[2:], list(kernel[2:]))
     if node.integers("kernel_shape") not in ([], list(kernel[2:])):
         raise Malformed("`kernel_shape` is the shape of the weights", f"{node.integers('kernel_shape')}, {kernel[2:]}")
+    integers = dequantized_convolution(node)
+    if integers is not None:
+        return integers
     y, bias = convolve(build, to_channels_last(build, x), w, axes, groups), node.optional(2)
     return to_channels_first(build, y if bias is None else build.add(y, bias), rank)
-
-
-def check_channels(kernel: tuple[int, ...], rank: int, channels: int, groups: int) -> None:
-    """Weights [co, ci / groups, kernel] agree with `channels` = ci."""
-    if len(kernel) != rank + 2:
-        raise Malformed(f"the weights have rank {rank + 2}", f"shape {list(kernel)}")
-    if groups < 1 or kernel[1] * groups != channels or kernel[0] % groups:
-        found = f"{channels} channels, weights {list(kernel)}, group {groups}"
-        raise Malformed("channels = weights' axis 1 x group, and group divides axis 0", found)
 
 
 @onnx_op("ConvTranspose")

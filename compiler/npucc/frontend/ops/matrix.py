@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xdsl.ir import SSAValue
 
+from npucc.frontend.dequantized import dequantized_matmul
 from npucc.frontend.node import ImportNode
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
@@ -19,6 +20,9 @@ def matmul(node: ImportNode) -> SSAValue:
         raise Malformed("operands of MatMul have rank 1 or more", f"shapes {list(left)} and {list(right)}")
     if left[-1] != right[-2 if len(right) > 1 else -1]:
         raise Malformed("the inner sizes agree", f"shapes {list(left)} and {list(right)}")
+    integers = dequantized_matmul(node)
+    if integers is not None:
+        return integers
     matrix_a = build.reshape(a, (1, *left)) if len(left) == 1 else a
     matrix_b = build.reshape(b, (*right, 1)) if len(right) == 1 else b
     y = build.matmul(matrix_a, matrix_b)
@@ -36,9 +40,13 @@ def gemm(node: ImportNode) -> SSAValue:
     a, b, build = node.input(0), node.input(1), node.build
     if len(shape_of(a)) != 2 or len(shape_of(b)) != 2:
         raise Malformed("A and B are matrices", f"shapes {list(shape_of(a))} and {list(shape_of(b))}")
+    alpha, beta = node.number("alpha", 1.0), node.number("beta", 1.0)
+    if not node.integer("transA") and alpha == beta == 1:
+        integers = dequantized_matmul(node, turn_b=bool(node.integer("transB")))
+        if integers is not None:
+            return integers
     a = build.transpose(a, (1, 0)) if node.integer("transA") else a
     b = build.transpose(b, (1, 0)) if node.integer("transB") else b
-    alpha, beta = node.number("alpha", 1.0), node.number("beta", 1.0)
     known = build.known(b)
     if alpha != 1 and known is not None and is_float(element_of(b)):
         b = build.constant((known * known.dtype.type(alpha)).astype(known.dtype), f"{node.label}.scaled")
