@@ -15,6 +15,7 @@ from npusim.timing_result import TimingResult
 from xdsl.dialects import get_all_dialects
 from xdsl.dialects.builtin import ModuleOp, TensorType
 
+from npucc.bounded_outputs import crop_outputs
 from npucc.constants import ConstantStore
 from npucc.context import NpuContext
 from npucc.cycle_report import cycle_result
@@ -78,14 +79,17 @@ def start(
 ) -> Compilation:
     """Import `model`. `shapes` are shapes of given inputs, which fix symbolic dimensions as `options.dims` does;
     inputs in `values` become constants."""
-    begin = perf_counter()
-    imported: ImportedModel = import_model(
-        model, dims=options.dims, input_shapes=shapes or {}, fixed_inputs=values or {}
-    )
+    start_time = perf_counter()
+    imported = import_model(model, dims=options.dims, input_shapes=shapes or {}, fixed_inputs=values or {})
+    return begin(imported, target, options, perf_counter() - start_time)
+
+
+def begin(imported: ImportedModel, target: Target, options: Options, seconds: float) -> Compilation:
+    """The compilation of what was imported in `seconds`."""
     context = make_context(target, imported.constants)
     precision = options.precision or model_precision(imported.module)
     add_metadata(imported.module, {"model": imported.name, "precision": precision, "target": target.name})
-    return Compilation(options, imported.module, context, {"import": perf_counter() - begin})
+    return Compilation(options, imported.module, context, {"import": seconds})
 
 
 def make_context(target: Target | None = None, constants: ConstantStore | None = None) -> NpuContext:
@@ -168,13 +172,17 @@ def simulate(
     overflows: list[OverflowResult] = []
     loads: list[Loaded] | None = None
     if inputs is not None:
-        inputs = as_given(program.inputs, inputs)
         check_inputs(program.inputs, inputs)
         simulator = FunctionalSimulator(program, machine)
-        outputs = simulator.run(dict(inputs))
+        outputs = crop_outputs(program, simulator.run(dict(inputs)))
         overflows = overflow_results(program, simulator.overflows)
         loads = simulator.loads
     timing = simulate_timing(program, machine, timeline=timeline, loads=loads) if cycles else None
     report = cycle_result(program, timing, machine) if timing is not None else None
     trace = Trace(program, timing) if timing is not None and timeline else None
     return Result(outputs, timing, report, trace, perf_counter() - begin, overflows, loads)
+
+
+def cycles_of(program: Program, target: Target, loads: list[Loaded] | None = None) -> CycleResult:
+    """What the cycle model says about one run of a program; `loads`: what its sequencer loaded in that run."""
+    return cycle_result(program, simulate_timing(program, target, loads=loads), target)

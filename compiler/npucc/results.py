@@ -99,6 +99,16 @@ class OverflowResult(_Result):
     elements: int = Field(description="finite in f32, infinite in f16")
 
 
+class SegmentResult(_Result):
+    """A part of an execution: a program, or a node that the host ran."""
+
+    where: str = Field(description="npu or host")
+    nodes: list[str] = Field(description="ONNX nodes of the program, or the host's node")
+    runs: int = Field(description="how often it was executed")
+    cycles: int = Field(description="cycles of all runs; 0 on the host, whose time is not modelled")
+    instructions: int = Field(description="executed instructions of all runs")
+
+
 class RunResult(CycleResult):
     """`npucc run` and `npucc profile`."""
 
@@ -107,6 +117,9 @@ class RunResult(CycleResult):
     precision: str
     outputs: list[TensorResult]
     host_nodes: list[str] = Field(default_factory=list[str])
+    segments: list[SegmentResult] = Field(
+        default_factory=list[SegmentResult], description="in the order of first execution; empty for a single program"
+    )
     overflows: list[OverflowResult] = Field(
         default_factory=list[OverflowResult], description="where values were too large for f16, in program order"
     )
@@ -146,7 +159,7 @@ class NodeSupport(_Result):
 
     name: str
     op: str
-    where: str = Field(description="npu, host or unsupported")
+    where: str = Field(description="npu, host, compile time or unsupported")
     rule: str = ""
     found: str = ""
     remedy: str = ""

@@ -9,6 +9,7 @@ from time import perf_counter
 from npuisa.program import Program
 from npuisa.target import Target
 from npusim.functional import FunctionalSimulator
+from npusim.scalar_memory import Loaded
 
 from npucc.bounded_outputs import crop_outputs
 from npucc.driver import cycles_of
@@ -48,10 +49,16 @@ class Device:
         outputs = crop_outputs(program, simulator.run(inputs))
         runs.overflows += overflow_results(program, simulator.overflows)
         if cycles:
-            runs.reports.append(runs.reports[0] if runs.reports else cycles_of(program, self._target))
+            runs.reports.append(self._cycles(runs, simulator.loads))
         runs.runs += 1
         self.seconds += perf_counter() - begin
         return outputs
+
+    def _cycles(self, runs: ProgramRuns, loads: list[Loaded]) -> CycleResult:
+        """Counted once for a program whose sequencer loads nothing: it always takes the same."""
+        if runs.reports and not loads:
+            return runs.reports[0]
+        return cycles_of(runs.program, self._target, loads)
 
     def _simulator(self, program: Program) -> FunctionalSimulator:
         key = id(program)
