@@ -57,8 +57,12 @@ class GraphBuilder:
 
     def __init__(self, block: Block, constants: ConstantStore) -> None:
         self.block = block
+        self.top = block
+        """Where constants go: bodies of loops and branches see them."""
         self.constants = constants
         self.node = ""
+        self.executions = 1
+        """How often the block at hand runs, as far as known."""
         self.count = 0
         self.meanings: dict[SSAValue, object] = {}
         """What importers know of values beyond their type (see `dequantized`)."""
@@ -80,7 +84,8 @@ class GraphBuilder:
         if self.count > MAX_OPS:
             rule = f"a model has at most {MAX_OPS} ops after loops are unrolled"
             raise Unsupported(rule, "more", "use fewer time steps, or compile parts of the model")
-        self.block.add_op(graph.with_nodes(op, [self.node] if self.node else []))
+        block = self.top if isinstance(op, graph.ConstantOp) else self.block
+        block.add_op(graph.with_nodes(op, [self.node] if self.node else []))
         return op.result
 
     def constant(self, array: Array, name: str) -> SSAValue:
@@ -263,7 +268,8 @@ class GraphBuilder:
     def name_tensor(self, value: SSAValue, name: str) -> None:
         """Record that `value` is the ONNX tensor `name`, for comparison layer by layer."""
         owner = value.owner
-        if not isinstance(owner, Block) and TENSOR not in owner.attributes:
+        single = not isinstance(owner, Block) and len(owner.results) == 1
+        if not isinstance(owner, Block) and single and TENSOR not in owner.attributes:
             owner.attributes[TENSOR] = StringAttr(name)
 
 

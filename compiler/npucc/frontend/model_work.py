@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
-from xdsl.ir import Block, SSAValue
+from xdsl.ir import Operation, SSAValue
 
 from npucc.frontend.dequantized import IntegerTotal
 from npucc.frontend.node import ImportNode, Value
@@ -60,7 +60,13 @@ class ModelWork:
         else:
             data = node.inputs[work.data]
             known = [node.known(index) for index in work.weights if node.has(index)]
+<<<<<<< HEAD
         self._found.append((first, _dtype(data), work, [array for array in known if array is not None]))
+=======
+            weights = [array for array in known if array is not None]
+            work = replace(work, macs=work.macs * node.build.executions)
+            self._found.append((first, _dtype(node.inputs[work.data]), work, weights))
+>>>>>>> 25dca4c (RNN, GRU and LSTM as loops of the device; builders of loops and branches)
 
     def metadata(self) -> dict[str, str]:
         """`macs`, `depthwise_macs`, `weights` as `type:count ...`, of the nodes whose result is still in the graph.
@@ -84,9 +90,10 @@ def _text(counts: dict[str, int]) -> str:
 
 
 def _lives(value: SSAValue) -> bool:
-    """Whether the value is still in the graph: values that nothing uses were erased."""
+    """Whether the value is still in the graph: values that nothing uses were erased, loops perhaps unrolled."""
     owner = value.owner
-    return isinstance(owner, Block) or owner.parent is not None
+    top = owner.get_toplevel_object()
+    return isinstance(top, Operation) and top is not owner
 
 
 def _dtype(value: Value | None) -> str:

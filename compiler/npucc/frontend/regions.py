@@ -1,0 +1,242 @@
+"""Loops and branches of the graph from Python functions that build their bodies.
+
+    carried, stacked = loop(build, Loop([h0], [x], steps=16), lambda step: ([h := cell(step)], [h]))
+    (z,) = branch(build, condition, lambda: [a], lambda: [b])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from xdsl.ir import Attribute, Block, SSAValue
+
+from npucc.dialects import graph
+from npucc.frontend.builder import GraphBuilder
+from npucc.frontend.problems import Unsupported
+from npucc.frontend.tensors import MAX_ELEMENTS
+from npucc.types import numpy_dtype, shape_of, tensor, type_of
+
+UNROLLED_OPS = 32
+"""A loop of at most so many ops in all its steps is unrolled."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What a loop starts with; the meaning of the fields is that of `graph.loop`."""
+
+    carried: Sequence[SSAValue]
+    scanned: Sequence[SSAValue] = ()
+    steps: int | None = None
+    trip: SSAValue | None = None
+    conditional: bool = False
+    reversed_scanned: Sequence[int] = ()
+    reversed_stacked: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a body gets: the number of the step (i64 scalar), the carried values, its elements of the scanned ones."""
+
+    number: SSAValue
+    carried: list[SSAValue]
+    pieces: list[SSAValue]
+
+
+Yielded = tuple[Sequence[SSAValue], Sequence[SSAValue]]
+"""The next carried values, and the elements of the stacked results."""
+
+
+class NotUniform(Unsupported):
+    """The steps of a loop, or the branches of an If, disagree in the shapes or types of their values."""
+
+
+def loop(build: GraphBuilder, wanted: Loop, body: Callable[[Step], Yielded]) -> tuple[list[SSAValue], list[SSAValue]]:
+    """Build a `graph.loop`, or a short one step after step; the last carried values and the stacked results.
+
+    Values without elements are no values of the machine: they are constants inside and outside. NotUniform
+    where `body` carries on a value of another type.
+    """
+    before = build.count
+    made = _LoopBuilder(build, wanted)
+    made.fill(body)
+    if made.is_short():
+        build.count = before
+        return unrolled(build, wanted, body)
+    return made.finish()
+
+
+def unrolled(
+    build: GraphBuilder, wanted: Loop, body: Callable[[Step], Yielded]
+) -> tuple[list[SSAValue], list[SSAValue]]:
+    """The same with the ops of all steps one after the other, for a known number of steps (at least one)."""
+    steps = wanted.steps or 0
+    carried, rows = list(wanted.carried), list[list[SSAValue]]()
+    for number in range(steps):
+        pieces = [
+            _element(build, value, steps - 1 - number if place in wanted.reversed_scanned else number)
+            for place, value in enumerate(wanted.scanned)
+        ]
+        known = build.constant(np.asarray(number, np.int64), "number")
+        following, stacked = body(Step(known, carried, pieces))
+        carried = list(following)
+        rows.append(list(stacked))
+    results: list[SSAValue] = []
+    for place in range(len(rows[0])):
+        parts = [build.reshape(row[place], (1, *shape_of(row[place]))) for row in rows]
+        results.append(build.concat(parts[::-1] if place in wanted.reversed_stacked else parts, 0))
+    return carried, results
+
+
+def _element(build: GraphBuilder, value: SSAValue, place: int) -> SSAValue:
+    return build.reshape(build.slice_axis(value, 0, place, 1), shape_of(value)[1:])
+
+
+def branch(
+    build: GraphBuilder,
+    condition: SSAValue,
+    then: Callable[[], Sequence[SSAValue]],
+    otherwise: Callable[[], Sequence[SSAValue]],
+) -> list[SSAValue]:
+    """Build a `graph.if`; NotUniform where the branches give values of different types."""
+    blocks: list[Block] = []
+    for make in (then, otherwise):
+        block = Block()
+        with _inside(build, block, 1):
+            block.add_op(graph.YieldOp(*make()))
+        blocks.append(block)
+    types = [[value.type for value in _yield(block).operands] for block in blocks]
+    if types[0] != types[1]:
+        raise NotUniform("the branches give values of the same types", f"{_text(types[0])} and {_text(types[1])}")
+    made = graph.with_nodes(graph.IfOp(build.reshape(condition, ()), *blocks), [build.node] if build.node else [])
+    build.count += 1
+    build.block.add_op(made)
+    return [
+        result if all(shape_of(result)) else _empty(build, shape_of(result), result) for result in made.results
+    ]
+
+
+@contextmanager
+def _inside(build: GraphBuilder, block: Block, executions: int) -> Generator[None]:
+    """Ops go into `block` meanwhile."""
+    outer = build.block, build.executions
+    build.block, build.executions = block, build.executions * executions
+    try:
+        yield
+    finally:
+        build.block, build.executions = outer
+
+
+def _yield(block: Block) -> graph.YieldOp:
+    last = block.last_op
+    if not isinstance(last, graph.YieldOp):
+        raise TypeError("a region ends with graph.yield")
+    return last
+
+
+def _text(types: Sequence[object]) -> str:
+    return ", ".join(str(each) for each in types)
+
+
+def _empty(build: GraphBuilder, shape: tuple[int, ...], like: SSAValue) -> SSAValue:
+    zeros = np.zeros(shape, numpy_dtype(type_of(like).element_type))
+    return build.constant(zeros, f"{build.node}.empty")
+
+
+@dataclass
+class _LoopBuilder:
+    build: GraphBuilder
+    wanted: Loop
+    block: Block = field(default_factory=Block)
+    counter: SSAValue | None = None
+    number: SSAValue | None = None
+    following: Sequence[SSAValue] = ()
+    stacked: Sequence[SSAValue] = ()
+
+    def fill(self, body: Callable[[Step], Yielded]) -> None:
+        """Build the body."""
+        wanted, build = self.wanted, self.build
+        carried = [self._argument(value) for value in wanted.carried]
+        counter = None if wanted.steps is not None else self._add(tensor((), "i64"))
+        pieces = [self._piece(value) for value in wanted.scanned]
+        # A table of the numbers is scanned like any other value, and dropped again if nobody asks.
+        number = self._add(tensor((), "i64")) if counter is None else counter
+        step = Step(number, carried, pieces)
+        with _inside(build, self.block, max(wanted.steps or 1, 1)):
+            self.following, self.stacked = body(step)
+            self._check(self.following)
+            if counter is not None:
+                counter = build.add(number, build.constant(np.asarray(1, np.int64), "one"))
+        self.counter, self.number = counter, number
+
+    def is_short(self) -> bool:
+        """Whether all steps together are few ops, so that one after the other they are faster.
+
+        Unrolled, steps overlap and what depends on the number of the step alone is computed now; rolled, each step
+        ends with a fence. But the program, and the time to compile it, grow with steps x ops.
+        """
+        wanted = self.wanted
+        is_static = wanted.steps is not None and wanted.trip is None and not wanted.conditional
+        return is_static and 0 < (wanted.steps or 0) * sum(1 for _ in self.block.walk()) <= UNROLLED_OPS
+
+    def _add(self, type_: Attribute) -> SSAValue:
+        return self.block.insert_arg(type_, len(self.block.args))
+
+    def _argument(self, value: SSAValue) -> SSAValue:
+        return self._add(value.type) if all(shape_of(value)) else value
+
+    def _piece(self, value: SSAValue) -> SSAValue:
+        shape = shape_of(value)[1:]
+        if not all(shape):
+            return _empty(self.build, shape, value)
+        return self._add(tensor(shape, type_of(value).element_type))
+
+    def _check(self, following: Sequence[SSAValue]) -> None:
+        before, after = ([value.type for value in values] for values in (self.wanted.carried, following))
+        if before != after:
+            raise NotUniform("a loop carries on values of one type", f"{_text(before)}, then {_text(after)}")
+
+    def finish(self) -> tuple[list[SSAValue], list[SSAValue]]:
+        """The op, and its results."""
+        wanted, build = self.wanted, self.build
+        following, stacked, counter, number = self.following, self.stacked, self.counter, self.number
+        kept = [i for i, value in enumerate(wanted.carried) if all(shape_of(value))]
+        shapes = [((wanted.steps or 0), *shape_of(value)) for value in stacked]
+        for shape in shapes:
+            if np.prod(shape, dtype=np.float64) > MAX_ELEMENTS:
+                raise Unsupported(f"a tensor has at most {MAX_ELEMENTS} elements", f"a result of shape {list(shape)}")
+        if wanted.steps == 0:
+            return list(wanted.carried), [_empty(build, shape, value) for shape, value in zip(shapes, stacked)]
+        full = [i for i, shape in enumerate(shapes) if all(shape)]
+        operands, yielded = [wanted.carried[i] for i in kept], [following[i] for i in kept]
+        if counter is not None:
+            operands.append(build.constant(np.asarray(0, np.int64), "zero"))
+            yielded.append(counter)
+        scanned = [(i, value) for i, value in enumerate(wanted.scanned) if all(shape_of(value))]
+        pieces = [value for _, value in scanned]
+        self.block.add_op(graph.YieldOp(*yielded, *(stacked[i] for i in full)))
+        if counter is None and number is not None and number.first_use:
+            pieces.append(build.constant(np.arange(wanted.steps or 0, dtype=np.int64), "numbers"))
+        elif counter is None:
+            self.block.erase_arg(self.block.args[-1])
+        made = graph.LoopOp(
+            operands,
+            pieces,
+            self.block,
+            steps=wanted.steps,
+            trip=None if wanted.trip is None else build.reshape(wanted.trip, ()),
+            conditional=wanted.conditional,
+            reversed_scanned=[place for place, (i, _) in enumerate(scanned) if i in wanted.reversed_scanned],
+            reversed_stacked=[place for place, i in enumerate(full) if i in wanted.reversed_stacked],
+        )
+        build.count += 1
+        build.block.add_op(graph.with_nodes(made, [build.node] if build.node else []))
+        carried = list(wanted.carried)
+        for index, result in zip(kept, made.results):
+            carried[index] = result
+        found = [_empty(build, shape, value) for shape, value in zip(shapes, stacked) if not all(shape)]
+        results = iter(made.stacked_results)
+        empties = iter(found)
+        return carried, [next(results) if all(shape) else next(empties) for shape in shapes]
