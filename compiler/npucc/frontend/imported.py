@@ -48,7 +48,7 @@ def finished_module(
     block = build.block
     block.add_op(func.ReturnOp(*results.values()))
     for op in reversed(list(block.ops)):
-        if isinstance(op, graph.GraphOp) and all(result.first_use is None for result in op.results):
+        if isinstance(op, graph.GraphOp | graph.ControlOp) and all(result.first_use is None for result in op.results):
             op.detach()
             op.erase()
     build.constants.keep_only({op.symbol_name for op in block.walk() if isinstance(op, graph.ConstantOp)})

@@ -60,13 +60,8 @@ class ModelWork:
         else:
             data = node.inputs[work.data]
             known = [node.known(index) for index in work.weights if node.has(index)]
-<<<<<<< HEAD
+        work = replace(work, macs=work.macs * node.build.executions)
         self._found.append((first, _dtype(data), work, [array for array in known if array is not None]))
-=======
-            weights = [array for array in known if array is not None]
-            work = replace(work, macs=work.macs * node.build.executions)
-            self._found.append((first, _dtype(node.inputs[work.data]), work, weights))
->>>>>>> 25dca4c (RNN, GRU and LSTM as loops of the device; builders of loops and branches)
 
     def metadata(self) -> dict[str, str]:
         """`macs`, `depthwise_macs`, `weights` as `type:count ...`, of the nodes whose result is still in the graph.
