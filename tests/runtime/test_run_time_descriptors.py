@@ -94,7 +94,8 @@ def test_cycles_are_those_of_the_dims_at_run_time() -> None:
         statics = decode(static)
         for cls in (DmaCopy, VReduce):
             place = next(i for i, item in enumerate(static.instructions) if isinstance(item, cls))
-            changed = [i.changed for i in dynamic_stream(program, memory=ReplayedLoads(program, simulator.loads)) if i.pc == place]
+            replayed = dynamic_stream(program, memory=ReplayedLoads(program, simulator.loads))
+            changed = [issued.changed for issued in replayed if issued.pc == place]
             wanted = instruction_cost(statics[place].instruction, static, TARGET)
             (found,) = changed
             cost = wanted if found is None else changed_cost(found, program, TARGET)
