@@ -70,6 +70,8 @@ def pipeline(options: Options) -> list[Step]:
         Step(graph, "graph-simplify"),
         Step(graph, "graph-fold"),
         # Element types: what the user asked for; every contraction must have types that the target multiplies.
+        # First, what it never multiplies: f64 and wide integers go to the vector engine.
+        Step(graph, "graph-vector-products"),
         Step(graph, f"graph-precision{precision}"),
         Step(graph, "graph-simplify"),
         Step(graph, "graph-fold"),

@@ -25,6 +25,7 @@ OWN_PASSES = {
     "graph-fold": "npucc.passes.graph.fold:GraphFoldPass",
     "graph-sink-transposes": "npucc.passes.graph.sink_transposes:GraphSinkTransposesPass",
     "graph-precision": "npucc.passes.graph.precision:GraphPrecisionPass",
+    "graph-vector-products": "npucc.passes.graph.vector_products:GraphVectorProductsPass",
     "graph-fuse": "npucc.passes.graph.fuse:GraphFusePass",
     "graph-insert-copies": "npucc.passes.graph.insert_copies:GraphInsertCopiesPass",
     "graph-schedule": "npucc.passes.graph.schedule:GraphSchedulePass",
