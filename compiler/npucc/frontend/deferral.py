@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from npuisa.errors import NpuError
+
+from npucc.frontend.problems import NEEDS_SEGMENTS
 
 
 class How(StrEnum):
@@ -36,3 +41,28 @@ class Defer(Exception):
     how: How
     rule: str
     found: str
+
+
+_PLACES = {How.HOST: "the host", How.BODY: "the NPU, its body step by step", How.LATER: "the NPU, in a later program"}
+
+
+def not_one_program(deferred: Sequence[Deferred], nodes: int, needs_values: Collection[str], name: str) -> NpuError:
+    """NPU-E0512 with every node of the model `name` that cannot be in the first program."""
+    remedy = "`npucc run`, `validate` and `profile` (npucc.execute) run all segments"
+    if needs_values:
+        names = ", ".join(f"`{entry}`" for entry in sorted(needs_values))
+        remedy += f"; inputs that give shapes can be compiled in: npucc.compile(..., values=...) with {names}"
+    problems = [
+        NpuError(
+            NEEDS_SEGMENTS, f"runs on {_PLACES[entry.how]}: {entry.rule}", f"node `{entry.label}`", entry.found, ""
+        )
+        for entry in deferred
+    ]
+    return NpuError(
+        NEEDS_SEGMENTS,
+        "the model is not a single program: it runs in segments",
+        where=name,
+        found=f"{len(deferred)} of {nodes} nodes depend on values that only a run gives, or run on the host",
+        remedy=remedy,
+        problems=problems,
+    )

@@ -9,25 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-import onnx
 from npuisa.errors import NpuError
 from onnx import GraphProto, NodeProto
-from xdsl.ir import Block, SSAValue
+from xdsl.ir import SSAValue
 from xdsl.utils.exceptions import VerifyException
 
 from npucc.constants import ConstantStore
 from npucc.frontend.arguments import arguments_behind, is_shape_like
 from npucc.frontend.bounded import apply_rule
-from npucc.frontend.builder import GraphBuilder, Shape
+from npucc.frontend.construction import ProgramUnderConstruction
 from npucc.frontend.control_flow import import_if, import_loop, import_scan
-from npucc.frontend.deferral import Defer, Deferred, How
+from npucc.frontend.deferral import Defer, Deferred, How, not_one_program
 from npucc.frontend.folding import fold
 from npucc.frontend.function_bodies import find_function
 from npucc.frontend.graph_code import GraphCode, main_code
 from npucc.frontend.host_ops import host_reason
-from npucc.frontend.imported import ImportedModel, finished_module
+from npucc.frontend.imported import ImportedModel
 from npucc.frontend.load import LoadedModel, ModelSource, load_model
-from npucc.frontend.model_work import ModelWork
 from npucc.frontend.node import Bounded, ImportNode, Output, Value
 from npucc.frontend.node_support import (
     can_run,
@@ -41,22 +39,17 @@ from npucc.frontend.node_support import (
 from npucc.frontend.placeholders import HostValue, Later, Scope, ScopeValue, Unknown, placeholders
 from npucc.frontend.problems import (
     BAD_NODE,
-    NEEDS_SEGMENTS,
-    UNSUPPORTED_NODES,
     Malformed,
     NeedsHost,
     NeedsValue,
     Unsupported,
-    one_error,
 )
 from npucc.frontend.registry import Importer, find_importer
 from npucc.frontend.shapes import bind_shapes, declared_inputs
-from npucc.frontend.strings import holds_strings, makes_strings, stored_strings
-from npucc.frontend.tensors import tensor_to_array, type_name
+from npucc.frontend.strings import makes_strings
 from npucc.frontend.type_inference import onnx_type, takes_kind
 from npucc.results import NodeSupport
-from npucc.types import Array, element_of_numpy, tensor
-from npucc.values import kind_of
+from npucc.types import Array
 
 MAX_CALL_DEPTH = 32
 CONTROL_FLOW = {"If": import_if, "Loop": import_loop, "Scan": import_scan}
@@ -85,28 +78,20 @@ def import_model(
     work = GraphImport(loaded, constants if constants is not None else ConstantStore())
     work.run(dims, input_shapes, fixed_inputs)
     work.raise_problems()
-    work.require_one_program()
+    if work.deferred:
+        raise not_one_program(work.deferred, len(work.code.nodes), work.needs_values, loaded.name)
     return work.finish(work.code.outputs)
 
 
-class GraphImport:
-    """One import: the module under construction, the support of each node, and all problems found."""
+class GraphImport(ProgramUnderConstruction):
+    """One import: the program under construction, the support of each node, and all problems found."""
 
     def __init__(self, loaded: LoadedModel, constants: ConstantStore, code: GraphCode | None = None) -> None:
-        self.loaded = loaded
-        self.code = main_code(loaded) if code is None else code
-        self.block = Block()
-        self.build = GraphBuilder(self.block, constants)
+        super().__init__(loaded, constants, main_code(loaded) if code is None else code)
         self.reports: list[NodeSupport] = []
         self.deferred: list[Deferred] = []
-        self.malformed: list[NpuError] = []
-        self.unsupported: list[NpuError] = []
-        self.inputs: dict[str, Shape] = {}
         self.needs_values: set[str] = set()
         """ONNX names of inputs whose values a node has to know."""
-        self.scope: Scope = {}
-        self._arguments: dict[SSAValue, str] = {}
-        self._model_work = ModelWork()
         self._depth = 0
 
     def run(
@@ -119,23 +104,6 @@ class GraphImport:
         self._add_inputs(dims, input_shapes, fixed_inputs or {})
         self.add_initializers(self.code.stored, self.scope)
         self.import_nodes(range(len(self.code.nodes)))
-
-    def bind(self, known: Mapping[str, Array], arguments: Mapping[str, object]) -> None:
-        """What the nodes see when only a part of them is imported: arrays that are constants, and values of which the
-        program only knows shape and type. Inputs of the code that are not given are left out by the caller."""
-        self.scope.update(dict.fromkeys(self.code.inputs))
-        self.scope.update(known)
-        for name, value in arguments.items():
-            kind = kind_of(value)
-            if kind:
-                self.scope[name] = HostValue(kind)
-                continue
-            array = np.asarray(value)
-            self.add_argument(name, array.shape, onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
-
-    def argument_name(self, value: SSAValue) -> str | None:
-        """The ONNX name of an input of the program."""
-        return self._arguments.get(value)
 
     def import_nodes(self, positions: Iterable[int]) -> None:
         """Import these nodes of the code."""
@@ -161,37 +129,6 @@ class GraphImport:
             if entry.name not in fixed and not entry.kind:
                 self.add_argument(entry.name, shapes[entry.name], entry.element_type)
 
-    def add_argument(self, name: str, shape: Shape, element_type: int) -> None:
-        """An input of the program. `element_type` is ONNX's number."""
-        try:
-            element = element_of_numpy(onnx.helper.tensor_dtype_to_np_dtype(element_type))
-        except KeyError:
-            rule = "inputs have an element type of the machine"
-            self._refuse(f"input `{name}`", Unsupported(rule, type_name(element_type)))
-            self.scope[name] = Unknown()
-            return
-        self.inputs[name] = shape
-        argument = self.block.insert_arg(tensor(shape, element), len(self.block.args))
-        self._arguments[argument] = name
-        self.scope[name] = argument
-
-    def add_initializers(self, proto: GraphProto | None, scope: Scope) -> None:
-        """Stored tensors as known arrays."""
-        if proto is None:
-            return
-        for initializer in proto.initializer:
-            where = f"initializer `{initializer.name}`"
-            is_text = holds_strings(initializer)
-            array = stored_strings(initializer, where) if is_text else self._stored(initializer, where)
-            scope[initializer.name] = HostValue("strings") if is_text else array
-        for sparse in proto.sparse_initializer:
-            rule = "initializers are dense"
-            self._refuse(f"initializer `{sparse.values.name}`", Unsupported(rule, "a sparse initializer"))
-            scope[sparse.values.name] = Unknown()
-
-    def _stored(self, initializer: onnx.TensorProto, where: str) -> Array:
-        return tensor_to_array(initializer, self.loaded.folder, where)
-
     # Nodes
 
     def _import_reported(self, position: int) -> NodeSupport:
@@ -208,7 +145,7 @@ class GraphImport:
             if deferral is not None:
                 return self._defer(position, deferral)
             if isinstance(problem, Unsupported):
-                self._refuse(where, problem)
+                self.refuse(where, problem)
                 return self._give_up(node, label, problem)
             found = problem if isinstance(problem, Malformed) else Malformed("shapes and types fit", str(problem))
             error = NpuError(BAD_NODE, f"a node does not fit: {found.rule}", where, found.found, found.remedy)
@@ -246,8 +183,8 @@ class GraphImport:
         inputs = [self.scope.get(name) for name in node.input]
         if isinstance(needed, SSAValue):
             behind = arguments_behind(needed)
-            if needed in self._arguments or (behind and all(is_shape_like(value) for value in behind)):
-                self.needs_values |= {self._arguments[value] for value in behind if value in self._arguments}
+            if needed in self.arguments or (behind and all(is_shape_like(value) for value in behind)):
+                self.needs_values |= {self.arguments[value] for value in behind if value in self.arguments}
                 return Defer(How.LATER, problem.rule, problem.found)
             if any(value is needed for value in inputs):
                 return Defer(How.LATER, problem.rule, problem.found)
@@ -268,15 +205,7 @@ class GraphImport:
         for name in set(self.code.outputs).intersection(node.output):
             if isinstance(self.scope[name], Unknown):
                 rule = "graph outputs are outputs that the importer makes"
-                self._refuse(f"output `{name}`", Unsupported(rule, f"an optional output of {node.op_type}"))
-
-    def _refuse(self, where: str, problem: Unsupported) -> None:
-        remedy = problem.remedy or "replace it in the model, or run this part outside"
-        self.unsupported.append(
-            NpuError(
-                UNSUPPORTED_NODES, f"not supported, since this must hold: {problem.rule}", where, problem.found, remedy
-            )
-        )
+                self.refuse(f"output `{name}`", Unsupported(rule, f"an optional output of {node.op_type}"))
 
     def _give_up(self, node: NodeProto, label: str, problem: Unsupported | Malformed) -> NodeSupport:
         """Placeholders for the outputs, so that the nodes behind can still be checked."""
@@ -330,7 +259,7 @@ class GraphImport:
             return list(self._import_control_flow(view, scope, opsets)), "its steps are known at compile time"
         if importer is not None:
             outputs = _as_list(importer(view))
-            self._model_work.note(view, outputs)
+            self.model_work.note(view, outputs)
             return outputs, ""
         return self._import_function(view), "expanded to its function body"
 
@@ -435,64 +364,6 @@ class GraphImport:
             raise Defer(How.BODY, COMPUTED_EARLIER, f"an output of node `{later.node}`")
         return [Unknown() if value is None or isinstance(value, Later) else value for value in values]
 
-    # The end
-
-    def raise_problems(self) -> None:
-        """One error for damaged nodes, else one for all unsupported ones."""
-        name = self.loaded.name
-        if self.malformed:
-            raise one_error(BAD_NODE, "nodes of the model do not fit their inputs", name, self.malformed)
-        if self.unsupported:
-            raise NpuError(
-                UNSUPPORTED_NODES,
-                "the model uses what the compiler does not support",
-                where=name,
-                found=f"{len(self.unsupported)} unsupported nodes or values",
-                remedy="see each of them below",
-                problems=self.unsupported,
-            )
-
-    def require_one_program(self) -> None:
-        """NPU-E0512 with every node that cannot be in the first program."""
-        if not self.deferred:
-            return
-        remedy = "`npucc run`, `validate` and `profile` (npucc.execute) run all segments"
-        if self.needs_values:
-            names = ", ".join(f"`{name}`" for name in sorted(self.needs_values))
-            remedy += f"; inputs that give shapes can be compiled in: npucc.compile(..., values=...) with {names}"
-        problems = [
-            NpuError(NEEDS_SEGMENTS, f"runs on {_place(entry)}: {entry.rule}", f"node `{entry.label}`", entry.found, "")
-            for entry in self.deferred
-        ]
-        raise NpuError(
-            NEEDS_SEGMENTS,
-            "the model is not a single program: it runs in segments",
-            where=self.loaded.name,
-            found=f"{len(self.deferred)} of {len(self.code.nodes)} nodes depend on values that only a run gives",
-            remedy=remedy,
-            problems=problems,
-        )
-
-    def drop_arguments(self, keep_declared: bool) -> None:
-        """Forget inputs that no node of the program reads; those that the graph declares may stay."""
-        for argument, name in list(self._arguments.items()):
-            if argument.first_use is None and not (keep_declared and name in self.code.inputs):
-                self.block.erase_arg(argument)  # pyright: ignore[reportArgumentType]
-                del self._arguments[argument], self.inputs[name]
-
-    def finish(self, names: Sequence[str]) -> ImportedModel:
-        """The module whose results are the named values, all of which this import has made."""
-        values = {name: self._output(name) for name in names}
-        return finished_module(self.loaded, self.build, self.inputs, values, self._model_work)
-
-    def _output(self, name: str) -> SSAValue | Bounded:
-        value = self.scope[name]
-        if isinstance(value, SSAValue | Bounded):
-            return value
-        if not isinstance(value, np.ndarray | np.generic):
-            raise TypeError(f"output {name} has no value although no problem was reported")
-        return self.build.constant(np.asarray(value), name)
-
 
 def _static(value: Output | Unknown | HostValue) -> Value | Unknown:
     """A result of a body; a Bounded one is only known to the node that made it, so the driver runs the body."""
@@ -503,9 +374,3 @@ def _static(value: Output | Unknown | HostValue) -> Value | Unknown:
 
 def _as_list(outputs: Output | Sequence[Output]) -> Outputs:
     return [outputs] if isinstance(outputs, SSAValue | np.ndarray | np.generic | Bounded) else list(outputs)
-
-
-def _place(entry: Deferred) -> str:
-    return {How.HOST: "the host", How.BODY: "the NPU, its body step by step"}.get(
-        entry.how, "the NPU, in a later program"
-    )
