@@ -21,10 +21,10 @@ def model_of(nodes: list[onnx.NodeProto], outputs: list[str], **extra: int) -> o
 
 
 MIXED = [
-    helper.make_node("NonZero", ["x"], ["a"], name="find"),
+    helper.make_node("Find", ["x"], ["a"], name="find", domain="com.example"),
     helper.make_node("Relu", ["x"], ["b"], name="good"),
     helper.make_node("Rotate", ["b"], ["c"], name="mystery", domain="com.example"),
-    helper.make_node("Det", ["c"], ["d"], name="behind"),
+    helper.make_node("Twist", ["c"], ["d"], name="behind", domain="com.example"),
     helper.make_node("Add", ["b", "c"], ["e"], name="depends"),
 ]
 
