@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-from xdsl.ir import Attribute, Block, SSAValue
+from xdsl.ir import Attribute, Block, BlockArgument, SSAValue
 
 from npucc.dialects import graph
 from npucc.frontend.builder import GraphBuilder
 from npucc.frontend.problems import Unsupported
 from npucc.frontend.tensors import MAX_ELEMENTS
-from npucc.types import numpy_dtype, shape_of, tensor, type_of
+from npucc.types import Array, element_of_numpy, numpy_dtype, shape_of, tensor, type_of
 
 UNROLLED_OPS = 32
 """A loop of at most so many ops in all its steps is unrolled."""
@@ -38,11 +38,15 @@ class Loop:
 
 @dataclass(frozen=True)
 class Step:
-    """What a body gets: the number of the step (i64 scalar), the carried values, its elements of the scanned ones."""
+    """What a body gets: the number of the step (i64 scalar), the carried values, its elements of the scanned ones.
+
+    `row(table)` is what a known table [steps, ...] holds for the step (for loops with `steps`).
+    """
 
     number: SSAValue
     carried: list[SSAValue]
     pieces: list[SSAValue]
+    row: Callable[[Array], SSAValue]
 
 
 Yielded = tuple[Sequence[SSAValue], Sequence[SSAValue]]
@@ -80,7 +84,11 @@ def unrolled(
             for place, value in enumerate(wanted.scanned)
         ]
         known = build.constant(np.asarray(number, np.int64), "number")
-        following, stacked = body(Step(known, carried, pieces))
+
+        def row(table: Array, number: int = number) -> SSAValue:
+            return build.constant(table[number], f"{build.node}.row")
+
+        following, stacked = body(Step(known, carried, pieces, row))
         carried = list(following)
         rows.append(list(stacked))
     results: list[SSAValue] = []
@@ -151,7 +159,7 @@ class _LoopBuilder:
     wanted: Loop
     block: Block = field(default_factory=Block)
     counter: SSAValue | None = None
-    number: SSAValue | None = None
+    tables: list[tuple[BlockArgument, Array]] = field(default_factory=list[tuple[BlockArgument, Array]])
     following: Sequence[SSAValue] = ()
     stacked: Sequence[SSAValue] = ()
 
@@ -161,15 +169,14 @@ class _LoopBuilder:
         carried = [self._argument(value) for value in wanted.carried]
         counter = None if wanted.steps is not None else self._add(tensor((), "i64"))
         pieces = [self._piece(value) for value in wanted.scanned]
-        # A table of the numbers is scanned like any other value, and dropped again if nobody asks.
-        number = self._add(tensor((), "i64")) if counter is None else counter
-        step = Step(number, carried, pieces)
+        number = self._row(np.arange(wanted.steps or 0, dtype=np.int64)) if counter is None else counter
+        step = Step(number, carried, pieces, self._row)
         with _inside(build, self.block, max(wanted.steps or 1, 1)):
             self.following, self.stacked = body(step)
             self._check(self.following)
             if counter is not None:
                 counter = build.add(number, build.constant(np.asarray(1, np.int64), "one"))
-        self.counter, self.number = counter, number
+        self.counter = counter
 
     def is_short(self) -> bool:
         """Whether all steps together are few ops, so that one after the other they are faster.
@@ -181,7 +188,15 @@ class _LoopBuilder:
         is_static = wanted.steps is not None and wanted.trip is None and not wanted.conditional
         return is_static and 0 < (wanted.steps or 0) * sum(1 for _ in self.block.walk()) <= UNROLLED_OPS
 
-    def _add(self, type_: Attribute) -> SSAValue:
+    def _row(self, table: Array) -> SSAValue:
+        """A table is scanned like any other value, and dropped again if nobody reads it."""
+        if not all(table.shape[1:]):
+            return self.build.constant(np.zeros(table.shape[1:], table.dtype), f"{self.build.node}.empty")
+        argument = self._add(tensor(table.shape[1:], element_of_numpy(table.dtype)))
+        self.tables.append((argument, table))
+        return argument
+
+    def _add(self, type_: Attribute) -> BlockArgument:
         return self.block.insert_arg(type_, len(self.block.args))
 
     def _argument(self, value: SSAValue) -> SSAValue:
@@ -201,7 +216,7 @@ class _LoopBuilder:
     def finish(self) -> tuple[list[SSAValue], list[SSAValue]]:
         """The op, and its results."""
         wanted, build = self.wanted, self.build
-        following, stacked, counter, number = self.following, self.stacked, self.counter, self.number
+        following, stacked, counter = self.following, self.stacked, self.counter
         kept = [i for i, value in enumerate(wanted.carried) if all(shape_of(value))]
         shapes = [((wanted.steps or 0), *shape_of(value)) for value in stacked]
         for shape in shapes:
@@ -217,10 +232,11 @@ class _LoopBuilder:
         scanned = [(i, value) for i, value in enumerate(wanted.scanned) if all(shape_of(value))]
         pieces = [value for _, value in scanned]
         self.block.add_op(graph.YieldOp(*yielded, *(stacked[i] for i in full)))
-        if counter is None and number is not None and number.first_use:
-            pieces.append(build.constant(np.arange(wanted.steps or 0, dtype=np.int64), "numbers"))
-        elif counter is None:
-            self.block.erase_arg(self.block.args[-1])
+        for argument, table in self.tables:
+            if argument.first_use:
+                pieces.append(build.constant(table, f"{build.node}.by_step"))
+            else:
+                self.block.erase_arg(argument)
         made = graph.LoopOp(
             operands,
             pieces,
