@@ -163,6 +163,18 @@ def split(node: ImportNode) -> list[SSAValue]:
 
 
 @onnx_op("Tile")
+def tile_axis(node: ImportNode) -> SSAValue:
+    """Before opset 6: `tiles` copies along one `axis`, both inputs."""
+    rank = len(node.shape(0))
+    repeats = [1] * rank
+    axis = node.wrap_axis(node.constant_ints(2, "axis")[0], rank)
+    repeats[axis] = node.constant_ints(1, "tiles")[0]
+    if repeats[axis] < 0:
+        raise Malformed("`tiles` is a count >= 0", f"{repeats[axis]}")
+    return repeat_axes(node.build, node.input(0), repeats, inner=False)
+
+
+@onnx_op("Tile", since=6)
 def tile(node: ImportNode) -> SSAValue:
     """Repeat along each axis: expand between axes, then reshape."""
     x, repeats = node.input(0), node.constant_ints(1, "repeats")

@@ -112,25 +112,30 @@ def _counts(axis: Window, with_padding: bool) -> Array:
 @onnx_op("LpPool")
 def lp_pool(node: ImportNode) -> SSAValue:
     """(sum |x| ** p) ** (1 / p) of each window."""
-    axes, build, p = _pool_windows(node), node.build, node.integer("p", 2)
+    axes, build, p = _pool_windows(node), node.build, _exponent(node)
     x = to_channels_last(build, node.input(0))
     norm = lp_root(node, _window_reduce(node, lp_power(node, x, p), "sum", axes), p)
     return to_channels_first(build, build.cast(norm, element_of(x)), len(axes))
 
 
-def lp_power(node: ImportNode, x: SSAValue, p: int) -> SSAValue:
+def _exponent(node: ImportNode) -> float:
+    """An integer; opset 1 has real ones."""
+    return node.number("p", 2.0) if node.opset < 2 else node.integer("p", 2)
+
+
+def lp_power(node: ImportNode, x: SSAValue, p: float) -> SSAValue:
     """|x| ** p, in f32 for narrower floats: squares overflow them."""
     build = node.build
     x = build.widened(x)
     if p < 1:
-        raise Malformed("`p` is at least 1", f"p = {p}")
+        raise Malformed("`p` is at least 1", f"p = {p:g}")
     if p == 2:
         return build.mul(x, x)
     magnitude = build.emit(graph.AbsOp(x))
     return magnitude if p == 1 else build.emit(graph.PowOp(magnitude, build.scalar(p, x)))
 
 
-def lp_root(node: ImportNode, x: SSAValue, p: int) -> SSAValue:
+def lp_root(node: ImportNode, x: SSAValue, p: float) -> SSAValue:
     """x ** (1 / p)."""
     if p == 1:
         return x
@@ -160,6 +165,6 @@ def global_max_pool(node: ImportNode) -> SSAValue:
 @onnx_op("GlobalLpPool")
 def global_lp_pool(node: ImportNode) -> SSAValue:
     """(sum |x| ** p) ** (1 / p) over all spatial axes."""
-    p, axes, build = node.integer("p", 2), _image_axes(node), node.build
+    p, axes, build = _exponent(node), _image_axes(node), node.build
     norm = lp_root(node, build.reduce(lp_power(node, node.input(0), p), "sum", axes), p)
     return build.cast(norm, element_of(node.input(0)))

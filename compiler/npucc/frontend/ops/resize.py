@@ -43,8 +43,10 @@ class Sampling:
 
 @onnx_op("Upsample")
 def upsample_attribute(node: ImportNode) -> SSAValue:
-    """Opset 7: scales are an attribute."""
-    return _upsample(node, node.numbers("scales"))
+    """Opset 7: scales are an attribute; opset 1: one attribute for each of the last two axes of four."""
+    if node.opset >= 7:
+        return _upsample(node, node.numbers("scales"))
+    return _upsample(node, [1.0, 1.0, node.number("height_scale", 1.0), node.number("width_scale", 1.0)])
 
 
 @onnx_op("Upsample", since=9)
