@@ -76,10 +76,10 @@ def test_loop_stops_on_a_known_condition(run):
     np.testing.assert_array_equal(run(model, {"x": X})[0], 8 * X)
 
 
-def test_a_condition_on_data_is_refused():
+def test_a_condition_on_data_is_asked_in_every_step(run):
     total = helper.make_node("ReduceSum", ["v"], ["total"], keepdims=0)
-    zero = helper.make_node("Constant", [], ["zero"], value_float=0.0)
-    model = loop_model([total, zero, helper.make_node("Less", ["total", "zero"], ["going"])])
-    with pytest.raises(NpuError, match="number of steps") as caught:
-        import_model(model)
-    assert "`loop`" in caught.value.problems[0].where
+    limit = helper.make_node("Constant", [], ["limit"], value_float=100.0)
+    model = loop_model([total, limit, helper.make_node("Less", ["total", "limit"], ["going"])])
+    for first in (np.full((4, 3), 3.0, np.float32), np.full((4, 3), -1.0, np.float32), np.ones((4, 3), np.float32)):
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        np.testing.assert_allclose(run(model, {"x": first})[0], session.run(None, {"x": first})[0])

@@ -16,7 +16,7 @@ from npucc.dialects.graph_ops.activation import (
 )
 from npucc.dialects.graph_ops.base import GraphOp, Numerics, TileableOp, nodes_of, with_nodes
 from npucc.dialects.graph_ops.contraction import ContractionOp, ConvOp, DepthwiseConvOp, MatmulOp
-from npucc.dialects.graph_ops.control import IfOp, LoopOp, blocks_within, captured, ops_within
+from npucc.dialects.graph_ops.control import MAX_STEPS, IfOp, LoopOp, blocks_within, captured, ops_within
 from npucc.dialects.graph_ops.elementary import (
     CeilOp,
     CosOp,
@@ -134,6 +134,7 @@ __all__ = [
     "LogOp",
     "LogSoftmaxOp",
     "LoopOp",
+    "MAX_STEPS",
     "MatmulOp",
     "MaxOp",
     "MinOp",

@@ -19,6 +19,8 @@ from npucc.frontend.problems import Unsupported
 from npucc.frontend.tensors import MAX_ELEMENTS
 from npucc.types import Array, element_of_numpy, numpy_dtype, shape_of, tensor, type_of
 
+MAX_STEPS = graph.MAX_STEPS
+"""Most steps of a loop."""
 UNROLLED_OPS = 32
 """A loop of at most so many ops in all its steps is unrolled."""
 

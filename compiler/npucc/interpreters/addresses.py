@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from npuisa.errors import NpuError
 from npuisa.target import Target
 from xdsl.dialects import scf
 from xdsl.dialects.builtin import ModuleOp
@@ -19,6 +20,7 @@ from npucc.dialects import tile
 from npucc.dialects.npu import ProgramOp
 from npucc.interpreters.npu import execute
 from npucc.passes.npu.descriptors import Names
+from npucc.passes.npu.faults import NOT_INTERPRETED
 from npucc.passes.npu.layout import lay_out, main_function, planned_address
 from npucc.passes.npu.operations import form_of
 
@@ -75,6 +77,9 @@ class _Walk:
                 for value in loop_bounds(op).values():
                     self.counters[body.args[0]] = value
                     yield from self.block(body)
+            elif isinstance(op, scf.WhileOp | scf.IfOp):
+                remedy = "compare the values that the two levels compute"
+                raise NpuError(NOT_INTERPRETED, "which way it goes depends on data", op.name, remedy=remedy)
             elif isinstance(op, tile.InstructionOp):
                 yield self._instruction(op)
 

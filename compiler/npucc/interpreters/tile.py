@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from npuisa.errors import ExitCode, NpuError, error_code
-from xdsl.dialects import scf
+from xdsl.dialects import memref, scf
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
 
@@ -43,6 +43,7 @@ from npucc.dialects.tile import (
 )
 from npucc.element_conversion import converted
 from npucc.interpreters import tile_compute as compute
+from npucc.interpreters.control import scalar_value
 from npucc.interpreters.scalar_code import evaluate_body
 from npucc.types import Array, numpy_dtype
 
@@ -133,6 +134,14 @@ class _Machine:
             self.run_block(op.body.block)
         elif isinstance(op, scf.ForOp):
             self._run_loop(op)
+        elif isinstance(op, memref.LoadOp):
+            self.counters[op.res] = int(self.array(op.memref).reshape(-1)[0])
+        elif isinstance(op, scf.WhileOp):
+            self._run_while(op)
+        elif isinstance(op, scf.IfOp):
+            region = op.true_region if scalar_value(op.cond, self.counters) else op.false_region
+            for block in region.blocks:
+                self.run_block(block)
 
     def _load_constant(self, op: ConstantOp) -> None:
         symbol = op.symbol.data
@@ -152,6 +161,23 @@ class _Machine:
         for value in self.bounds[op].values():
             self.counters[block.args[0]] = value
             self.run_block(block)
+
+    def _run_while(self, op: scf.WhileOp) -> None:
+        before, after = op.before_region.block, op.after_region.block
+        values = [scalar_value(value, self.counters) for value in op.arguments]
+        while True:
+            self.counters.update(zip(before.args, values))
+            self.run_block(before)
+            condition, last = before.last_op, after.last_op
+            if not isinstance(condition, scf.ConditionOp) or not isinstance(last, scf.YieldOp):
+                found, remedy = str(condition and condition.name), "end the regions with scf.condition and scf.yield"
+                raise NpuError(BAD_PROGRAM, "a loop has no condition", "scf.while", found, remedy)
+            if not scalar_value(condition.condition, self.counters):
+                return
+            passed = [scalar_value(value, self.counters) for value in condition.args]
+            self.counters.update(zip(after.args, passed))
+            self.run_block(after)
+            values = [scalar_value(value, self.counters) for value in last.operands]
 
     def array(self, value: SSAValue) -> Array:
         """The present contents of a memref value, as a view of its buffer."""

@@ -25,6 +25,7 @@ from npucc.dialects.npu_ops.instruction import FieldValue
 from npucc.passes.npu.faults import LOWERING_FAILED, TILE_OP
 from npucc.passes.npu.lower_group import GroupLowering
 from npucc.passes.npu.nest import GroupNests
+from npucc.passes.npu.nest_code import ALU_LIMIT
 from npucc.passes.npu.program_tables import ProgramTables
 
 ASSUMED_STEPS = 16
@@ -176,7 +177,9 @@ class ControlLowering:
         base = layout.address[view.root] + view.offset.constant * view.dtype.bytes
         made = Descriptor(layout.label[view.root], Space[view.space.name], view.dtype, base, (1,), (1,))
         symbol = self.tables.descriptors.symbol(made, _WHERE)
-        fields: dict[str, FieldValue] = {"rd": register, "src": OperandRef(symbol, 0), "assume": 1}
+        # Without data: a condition holds, a trip count is `ASSUMED_STEPS`.
+        assumed = 1 if view.dtype.name == "bool" else ASSUMED_STEPS
+        fields: dict[str, FieldValue] = {"rd": register, "src": OperandRef(symbol, 0), "assume": assumed}
         self._scalar("s.ld", nodes, fields | ({"times": steps} if steps else {}))
 
     def _register_of(self, value: SSAValue) -> int:
@@ -217,16 +220,22 @@ class ControlLowering:
         known: Mapping[SSAValue, int],
         steps: int,
     ) -> None:
-        registers: list[int] = []
+        first, second = (_without_cast(operand) for operand in operands)
         taken: list[int] = []
-        for operand in operands:
+
+        def register_of(operand: SSAValue) -> int:
             register = known.get(operand, self.scalars.get(operand))
             if register is None:
                 register = self.tables.registers.reserve(_WHERE)
                 taken.append(register)
                 self._evaluate(nodes, operand, register, known, steps)
-            registers.append(register)
-        self._alu(nodes, fn, into, registers[0], registers[1])
+            return register
+
+        ra, immediate = register_of(first), _immediate(second)
+        if immediate is None:
+            self._alu(nodes, fn, into, ra, register_of(second))
+        else:
+            self._alu(nodes, fn, into, ra, value=immediate)
         for register in taken:
             self.tables.registers.release(register)
 
@@ -252,6 +261,20 @@ class ControlLowering:
 
     def _mark(self, label: str) -> None:
         self.tables.code.append(LabelOp(label))
+
+
+def _without_cast(value: SSAValue) -> SSAValue:
+    """Registers have 64 bits: a cast between index and i64 is nothing."""
+    return value.owner.input if isinstance(value.owner, arith.IndexCastOp) else value
+
+
+def _immediate(value: SSAValue) -> int | None:
+    """The value of a constant that fits an instruction."""
+    match value.owner:
+        case arith.ConstantOp(value=IntegerAttr() as number) if abs(number.value.data) <= ALU_LIMIT:
+            return number.value.data
+        case _:
+            return None
 
 
 _SIGNED_LESS = 2
