@@ -48,7 +48,7 @@ def _body(graph_block: Block, block: Block, counter: SSAValue | None, buffers: B
     return code
 
 
-def _finish(op: Operation, source: graph.ControlOp, builder: Builder) -> None:
+def _insert(op: Operation, source: graph.ControlOp, builder: Builder) -> None:
     with_nodes(op, nodes_of(source))
     builder.insert(op)
 
@@ -57,9 +57,8 @@ def _static_loop(loop: graph.LoopOp, buffers: Buffers, builder: Builder, lower: 
     low, high, step = (_index(builder, value) for value in (0, loop.step_limit or 0, 1))
     block = Block(arg_types=[IndexType()])
     block.args[0].name_hint = "step"
-    code = _body(loop.block, block, block.args[0], buffers, lower)
-    code.insert(scf.YieldOp())
-    _finish(scf.ForOp(low, high, step, [], Region(block)), loop, builder)
+    _insert(scf.ForOp(low, high, step, [], Region(block)), loop, builder)
+    _body(loop.block, block, block.args[0], buffers, lower).insert(scf.YieldOp())
 
 
 def _dynamic_loop(loop: graph.LoopOp, buffers: Buffers, builder: Builder, lower: LowerBlock) -> None:
@@ -81,18 +80,16 @@ def _dynamic_loop(loop: graph.LoopOp, buffers: Buffers, builder: Builder, lower:
     test.insert(scf.ConditionOp(holds, before.args[0]))
     after = Block(arg_types=[IndexType()])
     after.args[0].name_hint = "step"
+    _insert(scf.WhileOp([start], [IndexType()], Region(before), Region(after)), loop, builder)
     code = _body(loop.block, after, after.args[0], buffers, lower)
     step = code.insert(arith.ConstantOp(IntegerAttr(1, IndexType()))).result
     code.insert(scf.YieldOp(code.insert(arith.AddiOp(after.args[0], step)).result))
-    _finish(scf.WhileOp([start], [IndexType()], Region(before), Region(after)), loop, builder)
 
 
 def lower_branch(branch: graph.IfOp, buffers: Buffers, builder: Builder, lower: LowerBlock) -> None:
     """`scf.if` on the loaded condition."""
     condition = builder.insert(memref.LoadOp.get(buffers.of(branch.condition), [])).res
-    regions: list[Region] = []
-    for graph_block in branch.branches:
-        block = Block()
+    blocks = [Block() for _ in branch.branches]
+    _insert(scf.IfOp(condition, [], Region(blocks[0]), Region(blocks[1])), branch, builder)
+    for graph_block, block in zip(branch.branches, blocks):
         _body(graph_block, block, None, buffers, lower).insert(scf.YieldOp())
-        regions.append(Region(block))
-    _finish(scf.IfOp(condition, [], regions[0], regions[1]), branch, builder)
