@@ -6,8 +6,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from npucc.frontend import import_model
-from npuisa.errors import NpuError
 from onnx import TensorProto, helper
 
 X = np.random.default_rng(2).standard_normal((4, 3)).astype(np.float32)

@@ -94,6 +94,7 @@ Graph = Dialect(
 
 __all__ = [
     "ELEMENTWISE_OPS",
+    "MAX_STEPS",
     "AbsOp",
     "AddOp",
     "AndOp",
@@ -134,7 +135,6 @@ __all__ = [
     "LogOp",
     "LogSoftmaxOp",
     "LoopOp",
-    "MAX_STEPS",
     "MatmulOp",
     "MaxOp",
     "MinOp",

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from onnx import GraphProto
 from xdsl.ir import SSAValue
+from xdsl.utils.exceptions import VerifyException
 
 from npucc.frontend.builder import GraphBuilder
 from npucc.frontend.node import Bounded, ImportNode, Output, Value
@@ -44,8 +45,9 @@ def import_if(node: ImportNode, run: RunBody) -> Sequence[Output | Unknown]:
 
     try:
         return list(branch(node.build, node.input(0), lambda: values(then), lambda: values(otherwise)))
-    except Unsupported:
-        node.constant(0, "cond")  # the branch is taken when the condition has been computed
+    except (Unsupported, Malformed, VerifyException):
+        # Perhaps only one branch fits the inputs: the one that is taken when the condition has been computed.
+        node.constant(0, "cond")
         raise
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import SSAValue
 
 from npucc.dialects import graph
 from npucc.interpreters.graph import evaluate_op
@@ -75,7 +75,7 @@ def _evaluate(value: SSAValue, values: dict[SSAValue, Array], known: Known) -> A
         op = value.owner
         if array is not None:
             values[value] = array
-        elif isinstance(op, graph.GraphOp) and isinstance(op, Operation):
+        elif isinstance(op, graph.GraphOp):
             values[value] = np.asarray(evaluate_op(op, [_evaluate(v, values, known) for v in op.operands]))
         else:
             raise TypeError("a condition was followed to its sources")
