@@ -12,7 +12,8 @@ from npucc.dialects import graph
 from npucc.frontend.builder import wide_element
 from npucc.frontend.layout import to_channels_first, to_channels_last
 from npucc.frontend.node import ImportNode
-from npucc.frontend.problems import Malformed, Unsupported
+from npucc.frontend.pool_positions import greatest_positions
+from npucc.frontend.problems import Malformed
 from npucc.frontend.registry import onnx_op
 from npucc.frontend.windows import Window, spatial_rank, windows
 from npucc.types import Array, element_of, numpy_dtype
@@ -71,13 +72,12 @@ def _reduce_pair(
 
 
 @onnx_op("MaxPool")
-def max_pool(node: ImportNode) -> SSAValue:
+def max_pool(node: ImportNode) -> list[SSAValue]:
     """Greatest element of each window; padding never wins."""
-    if node.uses_output(1):
-        raise Unsupported("MaxPool has one output", "the output `Indices` is used", "remove the use of the indices")
     axes = _pool_windows(node)
     y = _window_reduce(node, to_channels_last(node.build, node.input(0)), "max", axes)
-    return to_channels_first(node.build, y, len(axes))
+    y = to_channels_first(node.build, y, len(axes))
+    return [y, greatest_positions(node, y, axes)] if node.uses_output(1) else [y]
 
 
 @onnx_op("AveragePool")

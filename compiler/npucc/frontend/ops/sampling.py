@@ -1,25 +1,26 @@
-"""GridSample: values at computed positions, as a product with a matrix of interpolation weights.
+"""GridSample: values at computed positions, each a weighted sum of its neighbours.
 
-Along each axis an output point takes a few elements (taps) with weights; the row of the matrix is the outer product of
-the axes. Taps outside the input match no element, which is zero padding.
+Along each axis an output point takes a few elements (taps) with weights; the neighbours are all their combinations. A
+tap outside of the input reads 0, which is zero padding.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import reduce
+from itertools import product
 
-import numpy as np
 from xdsl.ir import SSAValue
 
 from npucc.dialects import graph
+from npucc.frontend.builder import wide_element
+from npucc.frontend.interpolation import channels_last_table, rows_of, weighted_rows
 from npucc.frontend.node import ImportNode
-from npucc.frontend.ops.indexing import check_mask
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
-from npucc.types import element_of, element_type, shape_of
+from npucc.types import element_of, shape_of
 
-F32 = element_type("f32")
 _CUBIC = -0.75
 _MODES = {"bilinear": "linear", "bicubic": "cubic"}
 
@@ -34,23 +35,15 @@ class AxisSampler:
     padding: str
     align_corners: bool
 
-    def weights(self, grid: SSAValue) -> SSAValue:
-        """[n, points, 1] positions in [-1, 1] -> [n, points, size] weights."""
+    def taps(self, grid: SSAValue) -> list[tuple[SSAValue, SSAValue | None]]:
+        """(element, weight) of each tap at positions in [-1, 1]; elements are whole numbers in the type of the grid."""
         build = self.node.build
         extent = self.size - 1 if self.align_corners else self.size
         position = build.shifted(build.scaled(grid, extent / 2), (self.size - 1) / 2)
-        elements = build.constant(np.arange(self.size, dtype=np.float32), f"{self.node.label}.elements")
-        total: SSAValue | None = None
-        for place, weight in self._taps(position):
-            hit = build.cast(build.emit(graph.EqualOp(self._padded(place), elements)), F32)
-            part = hit if weight is None else build.mul(hit, weight)
-            total = part if total is None else build.add(total, part)
-        if total is None:
-            raise TypeError("every mode has a tap")
-        return total
+        return [(self._padded(place), weight) for place, weight in self._taps(position)]
 
     def _taps(self, position: SSAValue) -> list[tuple[SSAValue, SSAValue | None]]:
-        """(element, weight) of each tap; elements are whole numbers in f32."""
+        """(element, weight) of each tap before padding."""
         build = self.node.build
         if self.mode == "nearest":
             return [(build.emit(graph.RoundOp(position)), None)]
@@ -107,25 +100,25 @@ def grid_sample(node: ImportNode) -> SSAValue:
     padding = node.text("padding_mode", "zeros")
     if mode not in ("linear", "nearest", "cubic") or padding not in ("zeros", "border", "reflection"):
         raise Unsupported("modes are linear, nearest, cubic; paddings zeros, border, reflection", f"{mode}, {padding}")
-    points = math.prod(places[1:-1])
-    check_mask(shape[0] * points * math.prod(shape[2:]))
-    flat = build.cast(build.reshape(grid, (shape[0], points, rank)), F32)
-    matrix: SSAValue | None = None
-    for axis in range(rank):
-        sampler = AxisSampler(node, shape[2 + axis], mode, padding, bool(node.integer("align_corners")))
-        weights = sampler.weights(build.slice_axis(flat, 2, rank - 1 - axis, 1))
-        matrix = weights if matrix is None else _outer(node, matrix, weights)
-    if matrix is None:
-        raise TypeError("the input has a spatial axis")
-    table = build.transpose(build.reshape(x, (*shape[:2], math.prod(shape[2:]))), (0, 2, 1))
-    y = build.matmul(build.cast(matrix, element_of(x)), table)
-    return build.reshape(build.transpose(y, (0, 2, 1)), (*shape[:2], *places[1:-1]))
+    points, spatial = math.prod(places[1:-1]), shape[2:]
+    flat = build.widened(build.reshape(grid, (shape[0], points, rank)))
+    axes = [
+        AxisSampler(node, size, mode, padding, bool(node.integer("align_corners"))).taps(
+            build.slice_axis(flat, 2, rank - 1 - axis, 1)
+        )
+        for axis, size in enumerate(spatial)
+    ]
+    taps = [
+        (rows_of(build, [place for place, _ in corner], spatial), _weight(node, [weight for _, weight in corner]))
+        for corner in product(*axes)
+    ]
+    y = weighted_rows(build, channels_last_table(build, x), taps)
+    y = build.transpose(build.cast(y, element_of(x)), (0, 2, 1))
+    return build.reshape(y, (*shape[:2], *places[1:-1]))
 
 
-def _outer(node: ImportNode, a: SSAValue, b: SSAValue) -> SSAValue:
-    """[n, p, i] x [n, p, j] -> [n, p, i * j]."""
+def _weight(node: ImportNode, weights: list[SSAValue | None]) -> SSAValue | None:
+    """The product over the axes, in the type of the sums; nearest elements have no weights."""
     build = node.build
-    n, points, rows = shape_of(a)
-    columns = shape_of(b)[2]
-    product = build.mul(build.reshape(a, (n, points, rows, 1)), build.reshape(b, (n, points, 1, columns)))
-    return build.reshape(product, (n, points, rows * columns))
+    factors = [weight for weight in weights if weight is not None]
+    return build.cast(reduce(build.mul, factors), wide_element(node.input(0))) if factors else None
