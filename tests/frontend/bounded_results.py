@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 from npucc.constants import ConstantStore
-from npucc.dialects import graph
 from npucc.frontend.builder import GraphBuilder
 from npucc.frontend.node import Bounded, ImportNode
 from npucc.frontend.registry import find_importer
@@ -48,7 +47,6 @@ def _evaluate(block, build, store, outputs, arrays):
     main.attributes["npucc.inputs"] = ArrayAttr([StringAttr(f"x{i}") for i in range(len(arrays))])
     module = ModuleOp([main])
     module.verify()
-    assert all(isinstance(op, graph.GraphOp | func.ReturnOp) for op in block.ops)
     return dict(zip(results, run_graph(module, arrays, store)))
 
 
