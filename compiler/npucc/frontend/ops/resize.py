@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from xdsl.ir import SSAValue
 
+from npucc.dialects import graph
 from npucc.frontend.layout import to_channels_first, to_channels_last
 from npucc.frontend.node import ImportNode
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
-from npucc.frontend.selection import MAX_PIECES, pieces_of, repeat_axes, take
+from npucc.frontend.selection import repeat_axes, take
 from npucc.frontend.tensors import checked_elements
 from npucc.types import Array, element_of, is_float, numpy_dtype, shape_of
 
@@ -166,7 +167,7 @@ def _resize_axes(node: ImportNode, x: SSAValue, axes: dict[int, AxisResize], sam
 
 
 def _nearest(node: ImportNode, x: SSAValue, axes: dict[int, AxisResize], sampling: Sampling) -> SSAValue:
-    """Axes that repeat each element k times together; others by gathering slices, very many of floats by a matrix."""
+    """Axes that repeat each element k times together; others by gathering slices."""
     build = node.build
     repeats = [1] * len(shape_of(x))
     others: dict[int, Array] = {}
@@ -179,12 +180,28 @@ def _nearest(node: ImportNode, x: SSAValue, axes: dict[int, AxisResize], samplin
             others[axis] = positions
     x = repeat_axes(build, x, repeats, inner=True)
     for axis, positions in others.items():
-        crops = sampling.coordinates == "tf_crop_and_resize"
-        if crops or (is_float(element_of(x)) and pieces_of(positions) > MAX_PIECES):
-            x = _apply_matrix(node, x, axis, interpolation_matrix(axes[axis], sampling))
-        else:
-            x = take(build, x, axis, [int(position) for position in positions])
+        x = take(build, x, axis, [int(position) for position in positions])
+    for axis, entry in axes.items():
+        x = _extrapolated(node, x, axis, entry, sampling)
     return x
+
+
+def _extrapolated(node: ImportNode, x: SSAValue, axis: int, entry: AxisResize, sampling: Sampling) -> SSAValue:
+    """The extrapolation value where a crop reaches beyond the input."""
+    outside = beyond_the_input(entry, sampling)
+    if not outside.any():
+        return x
+    build, shape = node.build, [1] * len(shape_of(x))
+    shape[axis] = -1
+    mask = build.constant(outside.reshape(shape), f"{node.label}.outside{axis}")
+    value = np.asarray(sampling.extrapolation).astype(numpy_dtype(element_of(x)))
+    return build.emit(graph.WhereOp(mask, build.constant(value, f"{node.label}.extrapolation"), x))
+
+
+def beyond_the_input(axis: AxisResize, sampling: Sampling) -> Array:
+    """Which output positions of a crop lie outside of the input."""
+    source = source_coordinates(axis, sampling.coordinates)
+    return ((source < 0) | (source > axis.input - 1)) & (sampling.coordinates == "tf_crop_and_resize")
 
 
 def _apply_matrix(node: ImportNode, x: SSAValue, axis: int, matrix: tuple[Array, Array]) -> SSAValue:
@@ -258,26 +275,21 @@ def _kernel(distance: Array, sampling: Sampling) -> Array:
 
 
 def interpolation_matrix(axis: AxisResize, sampling: Sampling) -> tuple[Array, Array]:
-    """([output, input] weights, [output] offset); rows outside the input are the extrapolation value."""
+    """([output, input] weights of interpolation, [output] offset); rows outside are the extrapolation value."""
     source = source_coordinates(axis, sampling.coordinates)
     matrix = np.zeros((axis.output, axis.input))
     rows = np.arange(axis.output)
-    if sampling.mode == "nearest":
-        matrix[rows, nearest_positions(axis, sampling)] = 1.0
-    else:
-        stretch = max(1.0 / axis.scale, 1.0) if sampling.antialias else 1.0
-        reach = math.ceil((1 if sampling.mode == "linear" else 2) * stretch)
-        base = np.floor(source).astype(np.int64)
-        taps = base[:, None] + np.arange(-reach + 1, reach + 1)[None, :]
-        weights = _kernel((taps - source[:, None]) / stretch, sampling)
-        if sampling.exclude_outside or sampling.antialias:
-            inside = (taps >= 0) & (taps < axis.input)
-            weights = np.where(inside, weights, 0.0) if sampling.exclude_outside else weights
-            weights = weights / weights.sum(axis=1, keepdims=True)
-        np.add.at(matrix, (rows[:, None], np.clip(taps, 0, axis.input - 1)), weights)
-    offset = np.zeros(axis.output)
-    if sampling.coordinates == "tf_crop_and_resize":
-        outside = (source < 0) | (source > axis.input - 1)
-        matrix[outside] = 0.0
-        offset[outside] = sampling.extrapolation
+    stretch = max(1.0 / axis.scale, 1.0) if sampling.antialias else 1.0
+    reach = math.ceil((1 if sampling.mode == "linear" else 2) * stretch)
+    base = np.floor(source).astype(np.int64)
+    taps = base[:, None] + np.arange(-reach + 1, reach + 1)[None, :]
+    weights = _kernel((taps - source[:, None]) / stretch, sampling)
+    if sampling.exclude_outside or sampling.antialias:
+        inside = (taps >= 0) & (taps < axis.input)
+        weights = np.where(inside, weights, 0.0) if sampling.exclude_outside else weights
+        weights = weights / weights.sum(axis=1, keepdims=True)
+    np.add.at(matrix, (rows[:, None], np.clip(taps, 0, axis.input - 1)), weights)
+    offset, outside = np.zeros(axis.output), beyond_the_input(axis, sampling)
+    matrix[outside] = 0.0
+    offset[outside] = sampling.extrapolation
     return matrix, offset
