@@ -280,9 +280,8 @@ def gemm(g: Graph) -> None:
     operands = [a, g.pick(names, dims=(n, k) if right else (k, n))]
     if g.coin() or g.opset < 11:
         operands.append(g.pick(names, dims=g.choose([(m, n), (n,), (1, n), (m, 1), ()])))
-    scaled = value.dtype.name in FLOATS
-    g.add("Gemm", operands, transA=int(left), transB=int(right),
-          alpha=g.choose([None, 0.5, 0.0]) if scaled else None, beta=g.choose([None, 2.0, 0.0]) if scaled else None)  # fmt: skip
+    factors = [g.choose([None, 0.5, 0.0]), g.choose([None, 2.0, 0.0])] if value.dtype.name in FLOATS else [None, None]
+    g.add("Gemm", operands, transA=int(left), transB=int(right), alpha=factors[0], beta=factors[1])
 
 
 FAMILIES: dict[str, Callable[[Graph], None]] = {

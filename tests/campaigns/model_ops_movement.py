@@ -194,7 +194,8 @@ def scatter_elements(g: Graph) -> None:
     rng = np.random.default_rng(g.integer(0, 99))
     if mode is None:  # the order of equal targets is not defined
         dims[axis] = g.integer(0, value.shape[axis])
-        lines = rng.permuted(np.broadcast_to(np.arange(value.shape[axis]), (*_without(dims, axis), value.shape[axis])), axis=-1)  # fmt: skip
+        size = value.shape[axis]
+        lines = rng.permuted(np.broadcast_to(np.arange(size), (*_without(dims, axis), size)), axis=-1)
         indices = np.moveaxis(lines, -1, axis).take(range(dims[axis]), axis)
     else:
         indices = rng.integers(0, value.shape[axis], dims)

@@ -92,8 +92,9 @@ def resize(g: Graph) -> None:
         raise Rejected
     how = g.choose(["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"])
     sizes = [*value.shape[:2], *(g.integer(1, 9) for _ in value.shape[2:])]
-    g.add("Resize", [x, "", "", g.constant(sizes)], mode=mode, coordinate_transformation_mode=how,
-          nearest_mode=g.choose([None, "floor", "ceil", "round_prefer_ceil"]) if mode == "nearest" else None)  # fmt: skip
+    rounding = g.choose([None, "floor", "ceil", "round_prefer_ceil"]) if mode == "nearest" else None
+    operands = [x, "", "", g.constant(sizes)]
+    g.add("Resize", operands, mode=mode, coordinate_transformation_mode=how, nearest_mode=rounding)
 
 
 def quantize(g: Graph) -> None:
