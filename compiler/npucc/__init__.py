@@ -5,6 +5,7 @@ target = npucc.Target.load("edge-4t")
 program = npucc.compile("model.onnx", target, npucc.Options(opt_level=2))
 result = npucc.simulate(program, {"x": x})
 npucc.validate("model.onnx", target)
+npucc.execute("model.onnx", target, {"x": x})  # also models that are not a single program
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ if TYPE_CHECKING:
     from npuisa.target import Target
 
     from npucc.driver import compile, simulate
+    from npucc.execution import execute
     from npucc.options import Options
     from npucc.validation import validate
 
 __version__ = "0.1.0"
-__all__ = ["Options", "Target", "compile", "simulate", "validate"]
+__all__ = ["Options", "Target", "compile", "execute", "simulate", "validate"]
 
 _HOME = {
     "Target": "npuisa.target",
     "Options": "npucc.options",
     "compile": "npucc.driver",
+    "execute": "npucc.execution",
     "simulate": "npucc.driver",
     "validate": "npucc.validation",
 }

@@ -15,7 +15,7 @@ from npucc.driver import compile, simulate
 from npucc.options import Options
 from npucc.reference import run_reference
 from npucc.results import DemoResult
-from npucc.validation import run_result
+from npucc.run_results import run_result
 
 
 def demo_model() -> bytes:

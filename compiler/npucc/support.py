@@ -9,6 +9,7 @@ from npuisa.target import Target
 
 from npucc.driver import start
 from npucc.frontend import ModelSource, check_model
+from npucc.frontend.problems import NEEDS_SEGMENTS
 from npucc.options import Options
 from npucc.pipeline import Level, pipeline
 from npucc.results import CheckResult, NodeSupport
@@ -48,7 +49,12 @@ def _check_target(
     nodes: list[NodeSupport],
 ) -> tuple[ExitCode, list[NodeSupport]]:
     """The nodes with those marked that the target refuses."""
-    compilation = start(model, target, options, shapes)
+    try:
+        compilation = start(model, target, options, shapes)
+    except NpuError as error:
+        if error.entry is not NEEDS_SEGMENTS:
+            raise
+        return ExitCode.OK, nodes  # later programs depend on values; what the target lacks is found when they are made
     try:
         compilation.run([step for step in pipeline(options) if step.level is Level.GRAPH])
     except NpuError as error:

@@ -6,28 +6,27 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from math import prod
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import onnx
 from npuisa.errors import USAGE, NpuError
 from npuisa.program import Program
 from npuisa.target import Target
-from npusim.functional import FunctionalSimulator
 from npusim.hazards import require_no_hazards
 
 from npucc.arbitration import precise_output
 from npucc.comparison import Tolerance, compare, default_tolerance, outside, worst
-from npucc.driver import Result, compile, simulate
+from npucc.execution import Execution, ExecutionResult
+from npucc.execution.inputs import from_arrays, input_ports
 from npucc.frontend import ModelSource
-from npucc.inputs import InputKind, check_inputs, seeded_inputs
+from npucc.inputs import InputKind, seeded_inputs
 from npucc.options import Options
-from npucc.overflows import overflow_note, overflow_results
 from npucc.reference import run_reference, run_session, session_for
-from npucc.results import Array, CycleResult, RunResult, TensorResult, ValidateResult, describe_arrays
-
-ONE_CORE = "{name} has {cores} cores; figures are for one of them"
+from npucc.results import Array, OverflowResult, TensorResult, ValidateResult, describe_array
+from npucc.run_results import flattened, precision_of, run_result_of
+from npucc.values import Concrete
 
 
 def validate(
@@ -50,25 +49,19 @@ def validate(
     the model: they all become outputs, so that no operator is fused with the next. `check_hazards` also proves that the
     overlap of engines cannot change a value (NPU-E0430 otherwise).
     """
-    target, options = target or Target.load("edge-4t"), options or Options()
     source = with_all_tensors(model) if per_layer else model
-    if inputs is not None:
-        shapes = {name: tuple(array.shape) for name, array in inputs.items()}
-    begin = perf_counter()
-    program = compile(source, target, options, shapes=shapes)
-    compile_seconds = perf_counter() - begin
-    values = dict(inputs) if inputs is not None else seeded_inputs(program.inputs, seed, inputs_kind)
-    result = simulate(program, values, target=target)
+    execution = Execution(source, target, options)
+    values = drawn_or_given(execution, inputs, shapes, seed, inputs_kind)
+    result = execution.run(values, cycles=True)
     if check_hazards:
-        require_no_hazards(program, target, result.loads)
-    reference = run_reference(source, values)
-    tolerance = chosen_tolerance(program, rtol, atol)
-    compared = [
-        judge(source, values, name, array, reference[name], tolerance) for name, array in result.outputs.items()
-    ]
+        require_hazard_free(result, execution.target)
+    reference = flattened(run_reference(source, values))
+    tolerance = tolerance_for(precision_of(result), rtol, atol)
+    actual = flattened(result.outputs)
+    compared = [_judged(source, values, name, actual, reference, tolerance) for name in {**actual, **reference}]
     outputs, tensors = _split(model, compared) if per_layer else (compared, [])
     failed = [tensor.name for tensor in compared if tensor.passed is False]
-    run = run_result(program, result, target, compile_seconds, outputs)
+    run = run_result_of(execution, result, outputs)
     return ValidateResult(
         **run.model_dump(exclude={"outputs"}),
         outputs=outputs,
@@ -77,6 +70,42 @@ def validate(
         tensors=tensors,
         first_mismatch=failed[0] if failed else None,
     )
+
+
+def drawn_or_given(
+    execution: Execution,
+    inputs: Mapping[str, Array] | None,
+    shapes: Mapping[str, tuple[int, ...]] | None,
+    seed: int,
+    kind: InputKind = "normal",
+) -> dict[str, Concrete]:
+    """The given values (`x.0`, `x.1` ... for a sequence x), else random ones of the declared or given shapes."""
+    if inputs is not None:
+        return from_arrays(execution.declared, inputs)
+    return dict(seeded_inputs(input_ports(execution.declared, execution.options.dims, shapes or {}), seed, kind))
+
+
+def require_hazard_free(result: ExecutionResult, target: Target) -> None:
+    """NPU-E0430 if the overlap of engines could have changed a value in one of the runs."""
+    for run in result.runs:
+        for loads in run.loads if any(run.loads) else run.loads[:1]:
+            require_no_hazards(run.program, target, loads)
+
+
+def _judged(
+    source: ModelSource,
+    values: Mapping[str, Array],
+    name: str,
+    actual: Mapping[str, Array],
+    reference: Mapping[str, Array],
+    tolerance: Tolerance,
+) -> TensorResult:
+    """`judge`; an output (an element of a sequence) that only one side has differs."""
+    if name in actual and name in reference:
+        return judge(source, values, name, actual[name], reference[name], tolerance)
+    result = describe_array(name, actual[name] if name in actual else reference[name])
+    result.passed, result.mismatches = False, prod(result.shape)
+    return result
 
 
 def judge(
@@ -132,39 +161,44 @@ def validate_dataset(
     """As `validate` for many inputs: the first axis of each array counts samples. An output's errors are those of its
     worst sample; the cycles are those of one."""
     samples = min(len(array) for array in dataset.values())
-    shapes = {name: tuple(array.shape[1:]) for name, array in dataset.items()}
-    begin = perf_counter()
-    program = compile(model, target, options, shapes=shapes)
-    compile_seconds = perf_counter() - begin
-    tolerance = chosen_tolerance(program, rtol, atol)
-    session, simulator = session_for(model), FunctionalSimulator(program, target)
-    compared: dict[str, list[TensorResult]] = {port.name: [] for port in program.outputs}
-    overflowed: Counter[int] = Counter()
+    execution, session = Execution(model, target, options), session_for(model)
+    compared: dict[str, list[TensorResult]] = {}
+    overflowed: Counter[str] = Counter()
+    first: ExecutionResult | None = None
     for index in range(samples):
-        values = {name: array[index] for name, array in dataset.items()}
-        check_inputs(program.inputs, values)
-        reference = run_session(session, values)
-        for name, array in simulator.run(values).items():
-            compared[name].append(compare(name, array, reference[name], tolerance))
-        overflowed += simulator.overflows
+        values = {name: np.asarray(array[index]) for name, array in dataset.items()}
+        reference = flattened(run_session(session, values))
+        result = execution.run(values, cycles=index == 0)
+        first = first or result
+        tolerance = tolerance_for(precision_of(result), rtol, atol)
+        for name, array in flattened(result.outputs).items():
+            compared.setdefault(name, []).append(compare(name, array, reference[name], tolerance))
+        overflowed.update({entry.node: entry.elements for entry in result.overflows})
         advance()
+    if first is None:
+        raise NpuError(USAGE, "the data set holds no samples", found="arrays of length 0", remedy="give at least one")
     outputs = [worst(results) for results in compared.values()]
     failed = [output.name for output in outputs if output.passed is False]
-    result = replace(simulate(program, target=target), overflows=overflow_results(program, overflowed))
-    run = run_result(program, result, target, compile_seconds, outputs)
+    first.overflows = [OverflowResult(node=node, elements=count) for node, count in overflowed.items()]
+    run = run_result_of(execution, first, outputs)
     return ValidateResult(
         **run.model_dump(exclude={"outputs"}),
         outputs=outputs,
         passed=not failed,
-        tolerance=str(tolerance),
+        tolerance=str(tolerance_for(precision_of(first), rtol, atol)),
         samples=samples,
         first_mismatch=failed[0] if failed else None,
     )
 
 
 def chosen_tolerance(program: Program, rtol: float | None, atol: float | None) -> Tolerance:
-    """The default of the program's precision; an explicit `rtol` or `atol` asks for the element-wise rule."""
-    default = default_tolerance(program.metadata.get("precision", "f32"))
+    """`tolerance_for` the precision of a program."""
+    return tolerance_for(program.metadata.get("precision", "f32"), rtol, atol)
+
+
+def tolerance_for(precision: str, rtol: float | None, atol: float | None) -> Tolerance:
+    """The default of a precision; an explicit `rtol` or `atol` asks for the element-wise rule."""
+    default = default_tolerance(precision)
     if rtol is None and atol is None:
         return default
     element_wise = replace(default, min_sqnr_db=None)
@@ -172,29 +206,6 @@ def chosen_tolerance(program: Program, rtol: float | None, atol: float | None) -
         element_wise,
         rtol=element_wise.rtol if rtol is None else rtol,
         atol=element_wise.atol if atol is None else atol,
-    )
-
-
-def run_result(
-    program: Program, result: Result, target: Target, compile_seconds: float, outputs: list[TensorResult] | None = None
-) -> RunResult:
-    """The typed result of `npucc run` for a simulation with cycles."""
-    report = result.report
-    if report is None:
-        raise ValueError("the simulation was run without cycles")
-    shown = outputs if outputs is not None else describe_arrays(result.outputs)
-    notes = [ONE_CORE.format(name=target.name, cores=target.cores)] if target.cores > 1 else []
-    notes += [*report.notes, *overflow_note(result.overflows)]
-    return RunResult(
-        **{name: getattr(report, name) for name in CycleResult.model_fields if name != "notes"},
-        model=program.metadata.get("model", ""),
-        target=target.name,
-        precision=program.metadata.get("precision", ""),
-        outputs=shown,
-        notes=notes,
-        overflows=result.overflows,
-        compile_seconds=compile_seconds,
-        simulate_seconds=result.seconds,
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from npucc.driver import compile, simulate
 from npucc.options import Options
-from npucc.validation import run_result
+from npucc.run_results import run_result
 from npuisa.target import Target
 from one_op_models import model_of, run_nodes
 from onnx import TensorProto, helper

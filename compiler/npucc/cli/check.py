@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import typer
 
 from npucc.cli.arguments import (
@@ -42,8 +44,12 @@ def check(
     CONSOLE.table(("node", "op", "runs on"), rows)
     for node in result.nodes:
         if node.rule:
-            CONSOLE.text(f"{node.name} ({node.op}): {node.rule}; found: {node.found}; remedy: {node.remedy}")
-    counts = {place: sum(node.where == place for node in result.nodes) for place in ("npu", "host", "unsupported")}
-    CONSOLE.text(f"{counts['npu']} on the NPU, {counts['host']} on the host, {counts['unsupported']} unsupported")
+            parts = [node.rule, node.found and f"found: {node.found}", node.remedy and f"remedy: {node.remedy}"]
+            CONSOLE.text(f"{node.name} ({node.op}): " + "; ".join(filter(None, parts)))
+    counts = Counter(node.where for node in result.nodes)
+    CONSOLE.text(
+        f"{counts['npu']} on the NPU, {counts['host']} on the host, {counts['unsupported']} unsupported, "
+        f"{counts['compile time']} at compile time"
+    )
     if not result.supported:
         raise typer.Exit(result.exit_code)

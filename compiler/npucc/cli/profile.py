@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from npuisa.errors import NpuError
 
 from npucc.cli.arguments import (
     DEFAULT_TARGET,
@@ -24,6 +25,7 @@ from npucc.cli.arguments import (
 )
 from npucc.cli.console import CONSOLE, verb, write_text
 from npucc.cli.run import Trace, obtain_program, print_cycles
+from npucc.cli.segments import Request, execute_segments
 
 if TYPE_CHECKING:
     from npuisa.target import Target
@@ -52,18 +54,25 @@ def profile(
     time_limit: TimeLimit = None,
     add_pass: AddPass = [],  # noqa: B006
 ) -> None:
-    """Cycles only: values are not computed."""
+    """Cycles only: values are not computed, unless shapes depend on them."""
     from npucc.driver import simulate
     from npucc.inputs import load_npz
-    from npucc.validation import run_result
+    from npucc.run_results import run_result, run_result_of
 
     given = load_npz(inputs) if inputs is not None else None
     options = make_options(opt_level, precision, dim, time_limit, add_pass)
-    program, machine, seconds = obtain_program(resolve_model(model), target, options, given)
-    result = simulate(program, target=machine, timeline=trace is not None)
-    typed = run_result(program, result, machine, seconds)
-    if trace is not None and result.trace is not None:
-        result.trace.save(trace)
+    file = resolve_model(model)
+    try:
+        program, machine, seconds = obtain_program(file, target, options, given)
+    except NpuError as error:
+        request = Request(file, target, options, given)
+        execution, executed = execute_segments(error, request, {"--trace": trace is not None})
+        typed, machine = run_result_of(execution, executed), execution.target
+    else:
+        result = simulate(program, target=machine, timeline=trace is not None)
+        typed = run_result(program, result, machine, seconds)
+        if trace is not None and result.trace is not None:
+            result.trace.save(trace)
     if csv_file is not None:
         write_text(csv_file, layer_csv(typed))
     CONSOLE.result(typed)

@@ -26,6 +26,7 @@ from npucc.cli.arguments import (
     resolve_model,
 )
 from npucc.cli.console import CONSOLE, verb
+from npucc.cli.segments import Request, execute_segments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,31 +71,46 @@ def run(
     add_pass: AddPass = [],  # noqa: B006
 ) -> None:
     """Compile if needed, simulate, print outputs and cycles."""
+    from npusim.hazards import require_no_hazards
+
     from npucc.driver import simulate
     from npucc.inputs import load_npz, seeded_inputs
-    from npucc.validation import run_result
+    from npucc.run_results import flattened, run_result, run_result_of
+    from npucc.validation import require_hazard_free
 
     if timing_only and save_outputs is not None:
         raise NpuError(USAGE, "--timing-only computes no outputs", remedy="leave out --save-outputs")
     given = load_npz(inputs) if inputs is not None else None
-    program, machine, seconds = obtain_program(
-        resolve_model(model), target, make_options(opt_level, precision, dim, time_limit, add_pass), given, tap
-    )
+    options = make_options(opt_level, precision, dim, time_limit, add_pass)
+    request = Request(resolve_model(model), target, options, given, seed, tuple(tap))
+    try:
+        program, machine, seconds = obtain_program(request.file, target, options, given, tap)
+    except NpuError as error:
+        execution, executed = execute_segments(
+            error, request, {"--timing-only": timing_only, "--trace": trace is not None}
+        )
+        if check_hazards:
+            require_hazard_free(executed, execution.target)
+        _report(run_result_of(execution, executed), flattened(executed.outputs), save_outputs)
+        return
     values = None if timing_only else (given if given is not None else seeded_inputs(program.inputs, seed))
     result = simulate(program, values, target=machine, timeline=trace is not None)
     if check_hazards:
-        from npusim.hazards import require_no_hazards
-
         require_no_hazards(program, machine, result.loads)
     if trace is not None and result.trace is not None:
         result.trace.save(trace)
+    _report(run_result(program, result, machine, seconds), result.outputs, save_outputs)
+
+
+def _report(run: RunResult, outputs: Mapping[str, Array], save_outputs: Path | None) -> None:
+    """Write and print what the run gave; strings are stored as NumPy's own, which need no pickle."""
     if save_outputs is not None:
         from npucc.inputs import save_npz
 
-        save_npz(save_outputs, result.outputs)
-    typed = run_result(program, result, machine, seconds)
-    CONSOLE.result(typed)
-    print_run(typed, result.outputs)
+        stored = {name: array.astype(str) if array.dtype == object else array for name, array in outputs.items()}
+        save_npz(save_outputs, stored)
+    CONSOLE.result(run)
+    print_run(run, outputs)
 
 
 def obtain_program(
@@ -156,7 +172,7 @@ def print_run(run: RunResult, outputs: Mapping[str, Array]) -> None:
     """Outputs with their range, then the cycles in brief."""
     for output in run.outputs:
         text = f"{output.name}: {output.dtype}{output.shape}"
-        if output.name in outputs and outputs[output.name].size:
+        if output.name in outputs and outputs[output.name].size and outputs[output.name].dtype != object:
             values = outputs[output.name].astype("float64")
             text += f"  min {values.min():.6g}  mean {values.mean():.6g}  max {values.max():.6g}"
         CONSOLE.text(text)
@@ -173,5 +189,10 @@ def print_cycles(run: RunResult) -> None:
         f"DRAM read {dram.read:,} B, written {dram.written:,} B (compulsory {dram.compulsory:,} B); "
         f"SRAM {run.sram_peak_bytes:,} B; {run.instructions:,} instructions"
     )
+    if run.segments:
+        programs = [segment for segment in run.segments if segment.where == "npu"]
+        runs = sum(segment.runs for segment in programs)
+        hosts = ", ".join(run.host_nodes) or "none"
+        CONSOLE.text(f"in segments: {len(programs)} programs, {runs} runs; nodes on the host: {hosts}")
     for note in run.notes:
         CONSOLE.text(f"note: {note}")

@@ -29,6 +29,8 @@ class ProgramRuns:
     runs: int = 0
     reports: list[CycleResult] = field(default_factory=list[CycleResult])
     """One per run, if cycles are counted."""
+    loads: list[list[Loaded]] = field(default_factory=list[list[Loaded]])
+    """What the sequencer loaded in each run; empty lists where it loads nothing."""
     overflows: list[OverflowResult] = field(default_factory=list[OverflowResult])
 
 
@@ -50,6 +52,7 @@ class Device:
         runs.overflows += overflow_results(program, simulator.overflows)
         if cycles:
             runs.reports.append(self._cycles(runs, simulator.loads))
+        runs.loads.append(list(simulator.loads))
         runs.runs += 1
         self.seconds += perf_counter() - begin
         return outputs

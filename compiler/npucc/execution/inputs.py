@@ -14,6 +14,7 @@ from npucc.frontend.problems import UNSUPPORTED_NODES
 from npucc.frontend.shapes import DeclaredInput, Shape, bind_shapes
 from npucc.frontend.tensors import type_name
 from npucc.inputs import BAD_VALUES
+from npucc.types import Array
 from npucc.values import Concrete, kind_of
 
 
@@ -67,3 +68,17 @@ def input_ports(declared: Sequence[DeclaredInput], dims: Mapping[str, int], shap
             raise NpuError(UNSUPPORTED_NODES, rule, f"input `{entry.name}`", found, remedy)
         ports.append(Port(entry.name, dtype, bound[entry.name], 0))
     return ports
+
+
+def from_arrays(declared: Sequence[DeclaredInput], arrays: Mapping[str, Array]) -> dict[str, Concrete]:
+    """Values from an `.npz` file: element i of the sequence x is array `x.i`; an optional without array is empty."""
+    values: dict[str, Concrete] = dict(arrays)
+    for entry in declared:
+        if entry.name in arrays or entry.kind not in ("a sequence", "an optional"):
+            continue
+        names = sorted(
+            (name for name in arrays if name.startswith(f"{entry.name}.") and name[len(entry.name) + 1 :].isdigit()),
+            key=lambda name: int(name.rpartition(".")[2]),
+        )
+        values[entry.name] = [values.pop(name) for name in names] if names or entry.kind == "a sequence" else None
+    return values

@@ -33,7 +33,7 @@ def combined(runs: Sequence[ProgramRuns], target: Target) -> CycleResult:
         seconds_at_clock=cycles / (target.clock_ghz * 1e9),
         engines=engines,
         critical_engine=critical,
-        lost_cycles=dict(sum((Counter(report.lost_cycles) for report in reports), Counter[str]())),
+        lost_cycles=_lost(engines[critical]) if critical else {},
         dram_bytes=DramBytes(
             read=_sum(report.dram_bytes.read for report in reports),
             written=_sum(report.dram_bytes.written for report in reports),
@@ -42,6 +42,7 @@ def combined(runs: Sequence[ProgramRuns], target: Target) -> CycleResult:
         sram_peak_bytes=max((report.sram_peak_bytes for report in reports), default=0),
         instructions=_sum(report.instructions for report in reports),
         layers=_layers(runs),
+        notes=list(dict.fromkeys(note for report in reports for note in report.notes)),
     )
 
 
@@ -61,6 +62,11 @@ def segment_results(runs: Iterable[ProgramRuns]) -> list[SegmentResult]:
 
 def _nodes(entry: ProgramRuns) -> list[str]:
     return list(dict.fromkeys(node for line in entry.program.debug for node in line.nodes))
+
+
+def _lost(engine: EngineResult) -> dict[str, int]:
+    """The causes for which an engine did not compute."""
+    return {cause: cycles for cause, cycles in engine.causes.items() if cause != "compute" and cycles}
 
 
 def _engines(reports: Sequence[CycleResult]) -> dict[str, EngineResult]:

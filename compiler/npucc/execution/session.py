@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from npuisa.program import Program
 from npuisa.target import Target
 
 from npucc.execution.device import Device, ProgramRuns
@@ -31,13 +30,13 @@ class ExecutionResult:
     """Of one execution. `outputs` by ONNX name: arrays, lists (sequences), None (empty optionals), arrays of strings.
 
     `nodes`: where each node ran; nodes in bodies are `outer/inner`. `segments`: programs and host nodes with their
-    runs. `report` is None where cycles were not asked for.
+    runs; `runs`: the programs, with what each run loaded. `report` is None where cycles were not asked for.
     """
 
     outputs: dict[str, Concrete]
     nodes: list[NodeSupport]
     segments: list[SegmentResult]
-    programs: list[Program]
+    runs: list[ProgramRuns]
     report: CycleResult | None
     overflows: list[OverflowResult]
     compile_seconds: float
@@ -102,7 +101,7 @@ class Execution:
             outputs=dict(zip(self.code.outputs, outputs)),
             nodes=list(record.nodes.values()),
             segments=segments,
-            programs=[entry.program for entry in runs],
+            runs=runs,
             report=combined(runs, self.target) if cycles else None,
             overflows=[overflow for entry in runs for overflow in entry.overflows],
             compile_seconds=record.compile_seconds,

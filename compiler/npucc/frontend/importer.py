@@ -54,7 +54,7 @@ from npucc.types import Array
 MAX_CALL_DEPTH = 32
 CONTROL_FLOW = {"If": import_if, "Loop": import_loop, "Scan": import_scan}
 COMPILE_TIME = "its value is known at compile time"
-COMPUTED_EARLIER = "a node runs in a later program when it reads what is only known after this one"
+COMPUTED_EARLIER = "what it reads is only known when an earlier program has run"
 
 Outputs = list[Output | Unknown | HostValue]
 
@@ -122,7 +122,10 @@ class GraphImport(ProgramUnderConstruction):
     ) -> None:
         declared = declared_inputs(self.loaded.proto.graph)
         given = {**(input_shapes or {}), **{name: np.shape(array) for name, array in fixed.items()}}
-        self.scope.update({entry.name: HostValue(entry.kind) for entry in declared if entry.kind})
+        kinds = {entry.name: entry.kind for entry in declared if entry.kind}
+        self.scope.update({name: HostValue(kind) for name, kind in kinds.items()})
+        tensors = {name for name in given if name not in kinds and name.rpartition(".")[0] not in kinds}
+        given = {name: given[name] for name in tensors}  # element i of a sequence x may be given as `x.i`
         shapes = bind_shapes([entry for entry in declared if not entry.kind], dims, given)
         self.scope.update({name: np.asarray(array) for name, array in fixed.items()})
         for entry in declared:
