@@ -141,6 +141,24 @@ def test_a_small_table_is_looked_up_in_sram_and_a_large_one_where_it_lies(lower_
     assert engines_of(lower_module, make_machine, [many, *updates], graph.ScatterOp, 1 << 16) == {"dma0"}
 
 
+def test_an_epilogue_joins_a_gather():
+    """Dequantisation and the sum with the positions of a quantised embedding: one group, one store."""
+    rng = np.random.default_rng(0)
+    table, ids = rng.integers(-99, 99, (500, 64)).astype("i1"), rng.integers(0, 500, (1, 16))
+    positions = rng.standard_normal((1, 16, 64)).astype("f4")
+    constants = {"table": table, "scale": np.float32(0.02), "zero": np.int8(3), "positions": positions}
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["rows"]),
+        helper.make_node("DequantizeLinear", ["rows", "scale", "zero"], ["words"]),
+        helper.make_node("Add", ["words", "positions"], ["y"]),
+    ]
+    (found,) = run_nodes(nodes, {"ids": ids}, constants=constants)
+    wanted = (table[ids].astype("f4") - 3) * np.float32(0.02) + positions
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+    program = compile(model_of(nodes, {"ids": ids}, constants, ["y"]), Target.load("edge-4t"), Options())
+    assert {entry.group for entry in program.debug if entry.group >= 0} == {0}
+
+
 def test_an_embedding_moves_only_its_rows():
     """30,522 x 384 floats are 47 MB; 128 of its rows are 197 kB, read once and written once."""
     table = np.random.default_rng(0).standard_normal((30522, 384)).astype("f4")

@@ -15,6 +15,7 @@ from npucc.passes.graph.arithmetic_rules import ARITHMETIC_RULES
 from npucc.passes.graph.control_rules import simplify_control
 from npucc.passes.graph.fold import fold_rule
 from npucc.passes.graph.functions import functions_of
+from npucc.passes.graph.lookup_rules import epilogue_of_lookup
 from npucc.passes.graph.movement_rules import MOVEMENT_RULES, implicit_broadcast
 from npucc.passes.graph.rewriting import GraphRewriter, Rule, erase_dead, merge_equal
 
@@ -25,9 +26,9 @@ class GraphSimplifyPass(ModulePass):
 
     Holds after: no dead and no duplicate ops; no identity movement, no pairs of transposes, reshapes, casts or
     slices; constants folded; constant scales per output channel are in the weights of the contraction before them;
-    float subtraction of and division by constants are addition and multiplication. Loops compute nothing that is
-    the same in every step, carry nothing that never changes, and give no result that nobody reads; constants
-    stand at the top of the function.
+    element-wise ops behind a lookup have its shape; float subtraction of and division by constants are addition and
+    multiplication. Loops compute nothing that is the same in every step, carry nothing that never changes, and give
+    no result that nobody reads; constants stand at the top of the function.
     """
 
     name = "graph-simplify"
@@ -54,7 +55,7 @@ def simplify_rules() -> dict[type[GraphOp], tuple[Rule, ...]]:
             fold_rule,
             *MOVEMENT_RULES.get(op, ()),
             *ARITHMETIC_RULES.get(op, ()),
-            *((implicit_broadcast,) if op in elementwise else ()),
+            *((implicit_broadcast, epilogue_of_lookup) if op in elementwise else ()),
         )
         for op in ops
     }
