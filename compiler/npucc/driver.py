@@ -29,6 +29,7 @@ from npucc.overflows import overflow_results
 from npucc.pipeline import Observer, Step, pipeline, run_steps
 from npucc.results import Array, CycleResult, OverflowResult
 from npucc.sram_extent import sram_extent
+from npucc.stored_types import as_given
 from npucc.trace_files import Trace
 from npucc.types import element_name
 from npucc.universe import NPUCC_UNIVERSE
@@ -172,6 +173,7 @@ def simulate(
     overflows: list[OverflowResult] = []
     loads: list[Loaded] | None = None
     if inputs is not None:
+        inputs = as_given(program.inputs, inputs)
         check_inputs(program.inputs, inputs)
         simulator = FunctionalSimulator(program, machine)
         outputs = crop_outputs(program, simulator.run(dict(inputs)))

@@ -34,6 +34,13 @@ def converted(x: Array, dtype: np.dtype) -> Array:
         return x.astype(dtype)
 
 
+def reinterpreted(x: Array, dtype: np.dtype) -> Array:
+    """The bytes of `x` as elements of another type; of bool, 1 is true."""
+    if dtype == np.bool_:
+        return x.view(np.uint8) != 0
+    return np.asarray(x).view(dtype)
+
+
 def is_integer(dtype: np.dtype) -> bool:
     """Integers of all widths; not bool."""
     return dtype.kind in "iu" or dtype in _SUB_BYTE

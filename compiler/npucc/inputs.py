@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Literal, get_args
 
-import ml_dtypes
 import numpy as np
+from npuisa.descriptor_encoding import integer_limits
 from npuisa.errors import USAGE, ExitCode, NpuError, error_code
 from npuisa.program import Port
 from numpy.lib import format as npy
 
+from npucc.element_conversion import converted
 from npucc.results import Array
+from npucc.stored_types import readable, restored, storable
 
 BAD_NPZ = error_code("NPU-E0010", ExitCode.BAD_INPUT, "The .npz file cannot be read")
 BAD_VALUES = error_code("NPU-E0011", ExitCode.BAD_INPUT, "The input values do not fit the model's inputs")
 
+MAX_HEADER_BYTES = 4096
+"""More than the header of an array takes that is no structure of many fields."""
 MAX_NPZ_BYTES = 512 * 2**20
 """Uncompressed bytes accepted from one file."""
 
@@ -58,7 +63,8 @@ def _check_sizes(path: Path, archive: zipfile.ZipFile, members: list[zipfile.Zip
 
 
 def _read_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
-    with archive.open(info) as stream:
+    with archive.open(info) as file:
+        stream = io.BytesIO(readable(file.read(MAX_HEADER_BYTES)))
         version = npy.read_magic(stream)
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, _, dtype = read_header(stream)
@@ -66,17 +72,21 @@ def _read_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tuple
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
-    with archive.open(info) as stream:
-        array = npy.read_array(stream, allow_pickle=False)
-    # NumPy writes ml_dtypes' bfloat16 as two-byte void.
-    return array.view(ml_dtypes.bfloat16) if array.dtype == np.dtype("V2") else array
+    with archive.open(info) as file:
+        start = file.read(MAX_HEADER_BYTES)
+        mended = readable(start)
+        if mended == start:
+            file.seek(0)
+            return restored(npy.read_array(file, allow_pickle=False))
+        return restored(npy.read_array(io.BytesIO(mended + file.read()), allow_pickle=False))
 
 
 def save_npz(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write arrays by name; bfloat16 is written as two-byte void, which `load_npz` reads back."""
+    """Write arrays by name; types that NumPy's files lack as structures, which `load_npz` reads back."""
     try:
         with path.open("wb") as file:
-            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]  (a name may equal a parameter of savez)
+            named = {name: storable(array) for name, array in arrays.items()}
+            np.savez(file, **named)  # pyright: ignore[reportArgumentType]  (a name may equal a parameter of savez)
     except OSError as error:
         raise NpuError(USAGE, "cannot write", where=str(path), found=str(error), remedy="check the path") from None
 
@@ -120,11 +130,12 @@ def seeded_inputs(ports: Sequence[Port], seed: int, kind: InputKind = "normal") 
     """Random values.
 
     `normal`: floats from N(0, 1), integers from 0..7 (small enough for indices), booleans evenly. `wide`: floats of
-    either sign, magnitudes spread evenly in the logarithm from 1e-6 to 1e4, with zeros; integers over the whole
-    range of their type. `edges`: as normal, with 0, -0, subnormals, infinities and NaN sprinkled in; integers at the
-    ends of their range. Models that use integers as indices accept `normal` only. `picture`: images (float, four
-    axes, one or three channels in front) are pages of handwritten digits, dark on light, pixels 0 to 255; other
-    inputs as normal. Detectors answer noise with scores near 0, where a logarithmic error is all that is left to see.
+    either sign (float8_e8m0: positive), magnitudes spread evenly in the logarithm from 1e-6 to 1e4, with zeros;
+    integers over the whole range of their type. `edges`: as normal, with 0, -0, subnormals, infinities and NaN
+    sprinkled in; integers at the ends of their range. Models that use integers as indices accept `normal` only.
+    `picture`: images (float, four axes, one or three channels in front) are pages of handwritten digits, dark on
+    light, pixels 0 to 255; other inputs as normal. Detectors answer noise with scores near 0, where a logarithmic
+    error is all that is left to see.
     """
     rng = np.random.default_rng(seed)
     return {port.name: _draw(port, rng, kind) for port in ports}
@@ -133,8 +144,8 @@ def seeded_inputs(ports: Sequence[Port], seed: int, kind: InputKind = "normal") 
 def _draw(port: Port, rng: np.random.Generator, kind: InputKind) -> Array:
     dtype = port.dtype.numpy
     if dtype.kind == "b":
-        return rng.random(port.shape) < 0.5
-    if dtype.kind in "iu":
+        return np.asarray(rng.random(port.shape) < 0.5)
+    if not port.dtype.is_float:
         return _integers(port, rng, kind)
     if kind == "picture" and len(port.shape) == 4 and port.shape[1] in (1, 3):
         return np.broadcast_to(_page(port.shape[2], port.shape[3], rng), port.shape).astype(dtype)
@@ -144,17 +155,21 @@ def _draw(port: Port, rng: np.random.Generator, kind: InputKind) -> Array:
     if kind == "edges":
         special = np.array([0.0, -0.0, 1e-40, -1e-40, np.inf, -np.inf, np.nan])
         values = np.where(rng.random(port.shape) < 0.1, rng.choice(special, port.shape), values)
-    return np.asarray(values).astype(dtype)
+    if port.dtype.name == "f8e8m0":
+        values = np.abs(values)
+    return converted(np.asarray(values), dtype)
 
 
 def _integers(port: Port, rng: np.random.Generator, kind: InputKind) -> Array:
-    dtype = port.dtype.numpy
+    low, high = integer_limits(port.dtype)
     if kind == "normal":
-        return rng.integers(0, 8, port.shape).astype(dtype)
-    limits = np.iinfo(dtype)
+        return np.asarray(rng.integers(0, min(high, 7), port.shape, endpoint=True)).astype(port.dtype.numpy)
+    wide = np.uint64 if port.dtype.is_unsigned else np.int64
     if kind == "wide":
-        return np.asarray(rng.integers(limits.min, limits.max, port.shape, dtype=dtype, endpoint=True))
-    return rng.choice(np.array([limits.min, limits.min + 1, 0, 1, limits.max - 1, limits.max], dtype), port.shape)
+        return np.asarray(rng.integers(low, high, port.shape, dtype=wide, endpoint=True)).astype(port.dtype.numpy)
+    return np.asarray(rng.choice(np.array([low, low + 1, 0, 1, high - 1, high], wide), port.shape)).astype(
+        port.dtype.numpy
+    )
 
 
 def _page(height: int, width: int, rng: np.random.Generator) -> Array:

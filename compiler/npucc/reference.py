@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -11,6 +12,7 @@ import onnx
 import onnxruntime as ort
 from npuisa.errors import ExitCode, NpuError, error_code
 
+from npucc.reference_values import from_reference, is_foreign, to_reference
 from npucc.results import Array
 
 NO_REFERENCE = error_code("NPU-E0030", ExitCode.BAD_INPUT, "onnxruntime cannot run the model")
@@ -42,11 +44,19 @@ def run_session(session: ort.InferenceSession, inputs: Mapping[str, Array]) -> d
     """Outputs by name of an open session."""
     names = [output.name for output in session.get_outputs()]
     try:
+        if any(is_foreign(array) for array in inputs.values()) or _gives_foreign(session):
+            given = {name: to_reference(array) for name, array in inputs.items()}
+            return dict(zip(names, map(from_reference, session.run_with_ort_values(names, given))))
         values = session.run(names, dict(inputs))
     except Exception as error:  # see session_for
         raise _refused("run", error) from None
     # Copies: the arrays that onnxruntime returns may lie in memory of the session, which the caller may drop.
     return {name: np.array(value) for name, value in zip(names, cast("list[Array]", values))}
+
+
+def _gives_foreign(session: ort.InferenceSession) -> bool:
+    """Whether an output has a type that NumPy lacks: bfloat16, float8..., int4 ..."""
+    return any(re.match(r"tensor\((bfloat|float[468]e|u?int[24]\b)", output.type) for output in session.get_outputs())
 
 
 def _refused(where: str, error: Exception) -> NpuError:

@@ -9,7 +9,7 @@ from xdsl.dialects import func, memref, scf
 from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
 from xdsl.ir import Block, Operation, SSAValue
 
-from npucc.dialects.tile import AcquireOp, AllocOp, GroupOp, InstructionOp, PoolOp
+from npucc.dialects.tile import AcquireOp, AllocOp, BitcastOp, GroupOp, InstructionOp, PoolOp
 
 BAD_OUTLINE = error_code("NPU-E0816", ExitCode.BAD_INPUT, "The module is not a tile program")
 
@@ -19,6 +19,7 @@ _VIEWS = (
     memref.ReinterpretCastOp,
     memref.ExpandShapeOp,
     memref.CollapseShapeOp,
+    BitcastOp,
 )
 
 

@@ -14,12 +14,13 @@ from npuisa.dtypes import DType
 from npuisa.errors import ExitCode, NpuError, error_code
 from xdsl.dialects import memref
 from xdsl.dialects.builtin import DYNAMIC_INDEX, ArrayAttr, DenseArrayBase, IntegerAttr, IntegerType
-from xdsl.ir import BlockArgument, Operation, SSAValue
+from xdsl.ir import Attribute, BlockArgument, Operation, SSAValue
 
 from npucc.analysis.index import ZERO, LinearIndex, linear_index
 from npucc.dialects.tile import (
     AcquireOp,
     AllocOp,
+    BitcastOp,
     ConstantOp,
     MemorySpace,
     machine_dtype,
@@ -35,13 +36,15 @@ class View:
     """A strided view: element (i0, i1, ..) is element `offset + sum(i * stride)` of the dense buffer `root`.
 
     `root` is the result of a `tile.alloc`, `tile.acquire` or `tile.constant`, or an argument of the function.
-    `dims`, `strides` and `offset` count elements of the root's type; strides may be negative.
+    `dims`, `strides` and `offset` count elements, which are those of the root or (`tile.bitcast`) others of the same
+    width; strides may be negative.
     """
 
     root: SSAValue
     dims: tuple[int, ...]
     strides: tuple[int, ...]
     offset: LinearIndex = ZERO
+    element: Attribute | None = None
 
     @property
     def space(self) -> MemorySpace:
@@ -50,8 +53,8 @@ class View:
 
     @property
     def dtype(self) -> DType:
-        """Element type of the buffer."""
-        return machine_dtype(memref_of(self.root).element_type)
+        """Element type of the view."""
+        return machine_dtype(self.element or memref_of(self.root).element_type)
 
     @property
     def elements(self) -> int:
@@ -77,7 +80,7 @@ def root_of(value: SSAValue) -> SSAValue:
 
 
 def _source(op: Operation) -> SSAValue | None:
-    if isinstance(op, memref.SubviewOp | memref.CastOp | memref.ReinterpretCastOp):
+    if isinstance(op, memref.SubviewOp | memref.CastOp | memref.ReinterpretCastOp | BitcastOp):
         return op.source
     if isinstance(op, memref.ExpandShapeOp | memref.CollapseShapeOp):
         return op.src
@@ -100,6 +103,8 @@ def resolve_view(value: SSAValue) -> View:
         return _reinterpret(owner)
     if isinstance(owner, memref.CastOp):
         return resolve_view(owner.source)
+    if isinstance(owner, BitcastOp):
+        return replace(resolve_view(owner.source), element=memref_of(value).element_type)
     if isinstance(owner, memref.ExpandShapeOp):
         return _expand(owner)
     if isinstance(owner, memref.CollapseShapeOp):
@@ -134,7 +139,7 @@ def _subview(op: memref.SubviewOp) -> View:
     shape = memref_of(op.result).get_shape()
     if len(shape) != len(sizes):
         strides = _rank_reduced(op, sizes, strides, shape)
-    return View(source.root, shape, tuple(strides), offset)
+    return View(source.root, shape, tuple(strides), offset, source.element)
 
 
 def _rank_reduced(

@@ -63,7 +63,7 @@ from npucc.dialects.graph_ops.logic import (
     WhereOp,
     XorOp,
 )
-from npucc.dialects.graph_ops.movement import ConcatOp, ExpandOp, ReshapeOp, SliceOp, TransposeOp
+from npucc.dialects.graph_ops.movement import BitcastOp, ConcatOp, ExpandOp, ReshapeOp, SliceOp, TransposeOp
 from npucc.dialects.graph_ops.order import ArgsortOp, CompressOp, NonzeroOp, ScanOp
 from npucc.dialects.graph_ops.scalar import ScalarBuilder
 from npucc.dialects.graph_ops.shifts import ShiftLeftOp, ShiftRightOp
@@ -84,7 +84,7 @@ Graph = Dialect(
         *ELEMENTWISE_OPS,
         MatmulOp, ConvOp, DepthwiseConvOp,
         WindowReduceOp, ReduceOp, SoftmaxOp, LogSoftmaxOp,
-        TransposeOp, ReshapeOp, SliceOp, ExpandOp, ConcatOp,
+        TransposeOp, BitcastOp, ReshapeOp, SliceOp, ExpandOp, ConcatOp,
         GatherOp, ScatterOp,
         ArgsortOp, ScanOp, NonzeroOp, CompressOp,
         ConstantOp, GroupOp, LoopOp, IfOp, YieldOp,
@@ -100,6 +100,7 @@ __all__ = [
     "AndOp",
     "ArgsortOp",
     "BinaryOp",
+    "BitcastOp",
     "CastOp",
     "CeilOp",
     "ClipOp",

@@ -20,6 +20,7 @@ from npucc.dialects.tile_ops.attributes import (
     memref_of,
     space_of,
 )
+from npucc.dialects.tile_ops.bitcast import BitcastOp
 from npucc.dialects.tile_ops.indexed import GatherOp, ScatterOp
 from npucc.dialects.tile_ops.instruction import (
     DMA_NAMES,
@@ -47,6 +48,7 @@ __all__ = [
     "AccumulatingOp",
     "AcquireOp",
     "AllocOp",
+    "BitcastOp",
     "CompressOp",
     "ConstantOp",
     "ConvOp",
@@ -108,6 +110,7 @@ Tile = Dialect(
         MapOp,
         YieldOp,
         RemFOp,
+        BitcastOp,
     ],
     [SpaceAttr, PoolType],
 )

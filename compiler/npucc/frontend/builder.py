@@ -12,7 +12,7 @@ from xdsl.ir import Attribute, Block, SSAValue
 
 from npucc.constants import ConstantStore
 from npucc.dialects import graph
-from npucc.element_conversion import converted
+from npucc.element_conversion import converted, reinterpreted
 from npucc.frontend.problems import Unsupported
 from npucc.frontend.tensors import MAX_ELEMENTS
 from npucc.types import (
@@ -68,6 +68,14 @@ class GraphBuilder:
         """What importers know of values beyond their type (see `dequantized`)."""
         self._known: dict[SSAValue, tuple[str, Array]] = {}
         self._scalars: dict[tuple[str, bytes], SSAValue] = {}
+
+    def scratch(self) -> GraphBuilder:
+        """A builder that knows what this one knows, and whose ops are thrown away."""
+        other = GraphBuilder(Block(), ConstantStore())
+        other.node, other.executions, other.count = self.node, self.executions, self.count
+        other.meanings.update(self.meanings)
+        other._known.update(self._known)
+        return other
 
     # Values
 
@@ -190,6 +198,15 @@ class GraphBuilder:
         if array is not None:
             return self._derived(x, converted(array, numpy_dtype(element)))
         return self.emit(graph.CastOp(x, element))
+
+    def bitcast(self, x: SSAValue, element: Attribute) -> SSAValue:
+        """The bits of the elements as another type of the same width; nothing if they have the type."""
+        if element_of(x) == element:
+            return x
+        array = self.known(x)
+        if array is not None:
+            return self._derived(x, reinterpreted(array, numpy_dtype(element)))
+        return self.emit(graph.BitcastOp(x, element))
 
     # Arithmetic
 

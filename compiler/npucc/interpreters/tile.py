@@ -195,6 +195,7 @@ class _Machine:
                 found=f"elements {offset + low} to {offset + high} of {buffer.size}",
                 remedy="mend the offsets of the subview",
             )
+        buffer = buffer if view.element is None else buffer.view(numpy_dtype(view.element))
         return compute.strided(buffer, offset if low != high else 0, view.dims, view.strides)
 
     def _accumulates(self, op: AccumulatingOp) -> bool:

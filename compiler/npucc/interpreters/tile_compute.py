@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from xdsl.ir.affine import AffineDimExpr, AffineMap
 
 from npucc.types import Array
@@ -156,4 +155,5 @@ def norm(x: Array, fn: str) -> Array:
 def strided(buffer: Array, offset: int, dims: tuple[int, ...], strides: tuple[int, ...]) -> Array:
     """A view of a flat buffer, strides in elements; the caller has checked that it lies inside."""
     width = buffer.itemsize
-    return as_strided(buffer[offset:], dims, tuple(stride * width for stride in strides))
+    steps = tuple(stride * width for stride in strides)
+    return np.ndarray(dims, buffer.dtype, buffer.view(np.uint8), offset * width, steps)

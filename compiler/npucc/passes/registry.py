@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module, metadata
 
 from npuisa.errors import ExitCode, NpuError, error_code
@@ -52,8 +53,14 @@ def known_passes() -> dict[str, PassFactory]:
 
     found = dict(get_all_passes())
     found.update(own_passes())
-    found.update({entry.name: entry.load for entry in metadata.entry_points(group="npucc.passes")})
+    found.update({entry.name: entry.load for entry in _added_passes()})
     return found
+
+
+@cache
+def _added_passes() -> tuple[metadata.EntryPoint, ...]:
+    """Passes of other packages. Looking through all that is installed takes longer than a small pass."""
+    return tuple(metadata.entry_points(group="npucc.passes"))
 
 
 def make_pass(spec: str) -> ModulePass:

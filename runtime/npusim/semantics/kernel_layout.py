@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npusim.semantics.conversion import Convert, converter
+from npusim.semantics.conversion import Convert, converter, copy
 from npusim.semantics.kernel_values import NUMPY_TYPE, KernelValues, Value
 from npusim.semantics.micro_ops import MicroFunction, micro_function
 from npusim.semantics.product import FREE_SLOT
@@ -50,7 +50,13 @@ class Layout:
 
 
 def lay_out(values: KernelValues, views: list[View], store: Callable[[Convert], Convert]) -> Layout:
-    """Lay out a kernel for the destination and source views `views`, coalesced; `store` wraps the last conversion."""
+    """Lay out a kernel for the destination and source views `views`, coalesced; `store` wraps the last conversion.
+
+    A kernel that only passes on a source of the destination's type moves bits (the payload of a NaN, too).
+    """
+    source = values.values[values.result].source
+    if source >= 0 and views[1 + source].dtype == views[0].dtype:
+        return Layout([Call(copy, (1 + source,), 0)], [])
     return _Allocator(values, views, store).run()
 
 

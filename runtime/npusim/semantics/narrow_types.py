@@ -137,7 +137,7 @@ def decoding(dtype: DType) -> Array:
         magnitudes[form.beyond] = np.inf
     values = np.concatenate([magnitudes, -magnitudes])
     if not form.negative_zero:
-        values[form.sign] = np.nan
+        values[form.sign] = np.copysign(np.nan, -1.0)
     return np.resize(values, 256).astype(np.float32)
 
 

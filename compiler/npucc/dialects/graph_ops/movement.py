@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, IntegerType, TensorType
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, prop_def, var_operand_def
 
 from npucc.dialects.graph_ops.base import (
@@ -22,8 +22,9 @@ from npucc.dialects.graph_ops.base import (
     require_same_element,
     tensor_type,
 )
+from npucc.element_conversion import converted, reinterpreted
 from npucc.tiling import Access, Affine, Dim, TilingSpec, broadcast_access, identity_access
-from npucc.types import AnyTensor, Array, tensor
+from npucc.types import AnyTensor, Array, dtype_of, numpy_dtype, tensor
 
 Shape = tuple[int, ...]
 
@@ -97,6 +98,35 @@ class ReshapeOp(GraphOp):
 def _check_reshape(found: Sequence[int], wanted: Sequence[int]) -> None:
     message = f"graph.reshape: {list(found)} has {prod(found)} elements, {list(wanted)} has {prod(wanted)}"
     require(prod(found) == prod(wanted) and all(size >= 0 for size in wanted), message)
+
+
+@irdl_op_definition
+class BitcastOp(TileableOp):
+    """The bits of the elements as elements of another type of the same width."""
+
+    name = "graph.bitcast"
+    x = operand_def(TensorType)
+
+    def __init__(self, x: SSAValue | Operation, element: Attribute | str):
+        super().__init__(operands=[x], result_types=[tensor(tensor_type(x).get_shape(), element)])
+
+    def infer(self) -> AnyTensor:
+        source, result = self.operand_types[0], self.result_type
+        same = dtype_of(source.element_type).bits == dtype_of(result.element_type).bits
+        found = f"{source.element_type} and {result.element_type}"
+        require(same, f"graph.bitcast: both types must have the same width, found {found}")
+        return tensor(source.get_shape(), result.element_type)
+
+    def evaluate(self, args: Sequence[Array], numerics: Numerics) -> Array:
+        source, target = self.operand_types[0].element_type, self.result_type.element_type
+        held = converted(args[0], numpy_dtype(source))
+        return converted(reinterpreted(held, numpy_dtype(target)), numerics.dtype(target))
+
+    def tiling(self) -> TilingSpec:
+        """Elements move unchanged: the operand is read as the type of the result."""
+        result = self.result_type
+        access = identity_access(result.get_shape(), dtype_name(result))
+        return TilingSpec(op=self.name, dims=_result_dims(result.get_shape()), operands=(access,), result=access)
 
 
 @irdl_op_definition

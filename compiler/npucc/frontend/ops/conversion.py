@@ -33,6 +33,16 @@ def cast_like(node: ImportNode) -> SSAValue:
     return _cast(node, element_of(node.input(1)))
 
 
+@onnx_op("BitCast")
+def bit_cast(node: ImportNode) -> SSAValue:
+    """The bits of the elements as the type `to`, which has the same width."""
+    x, element = node.input(0), element_of_onnx(node.attribute("to"))
+    found = [dtype_of(each) for each in (element_of(x), element)]
+    if found[0].bits != found[1].bits:
+        raise Malformed("both types have the same number of bits", f"{found[0]} and {found[1]}")
+    return node.build.bitcast(x, element)
+
+
 def _cast(node: ImportNode, element: Attribute) -> SSAValue:
     saturate, mode = bool(node.integer("saturate", 1)), node.text("round_mode", "up")
     if mode not in ROUND_MODES:

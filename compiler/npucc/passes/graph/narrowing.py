@@ -14,6 +14,7 @@ from npucc.constants import ConstantStore
 from npucc.dialects.graph import (
     AbsOp,
     AddOp,
+    BitcastOp,
     CastOp,
     ClipOp,
     ConcatOp,
@@ -111,6 +112,10 @@ class Narrowing:
                 self.build.rebuild(op, [self.build.new(op.operands[0])], self.narrow)
             case CastOp():
                 self._cast(op)
+            case BitcastOp():
+                operand = self.build.convert(self.build.new(op.x), element_of(op.x))
+                self.build.rebuild(op, [operand], element_of(op.result))
+                self.keep_wide.add(op.result)
             case ElementwiseOp():
                 self._elementwise(op)
             case _:

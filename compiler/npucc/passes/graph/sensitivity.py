@@ -7,6 +7,7 @@ from xdsl.dialects.builtin import IntegerType
 from xdsl.ir import Operation, SSAValue
 
 from npucc.dialects.graph import (
+    BitcastOp,
     CastOp,
     CeilOp,
     ConstantOp,
@@ -72,7 +73,7 @@ class Sensitivity:
 
 def _is_step(op: GraphOp) -> bool:
     to_integer = isinstance(op, CastOp) and isinstance(element_of(op.result), IntegerType)
-    return to_integer or isinstance(op, _STEPS)
+    return to_integer or isinstance(op, (*_STEPS, BitcastOp))
 
 
 def _passes_on(op: GraphOp) -> bool:

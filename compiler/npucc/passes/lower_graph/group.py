@@ -50,6 +50,7 @@ class GroupLowering:
         self.indices = IndexConstants(Builder(InsertPoint.at_end(head)))
         self.positions = [Position(Linear(), 0, dim.size) for dim in self.problem.dims]
         self._declare_pools(Builder(InsertPoint.at_end(head)))
+        self._reinterpret_operand(Builder(InsertPoint.at_end(head)))
         if all(dim.size for dim in self.problem.dims if dim.kind != "reduction"):
             self._level(Builder(InsertPoint.at_end(block)), 0)
         first = block.first_op
@@ -67,6 +68,12 @@ class GroupLowering:
     def parallel_loops(self) -> int:
         """How many of the loops are parallel; they are the outer ones."""
         return sum(not self.problem.reduction(dim) for dim in self.plan.order)
+
+    def _reinterpret_operand(self, builder: Builder) -> None:
+        """A bitcast reads its operand as what it is to be."""
+        root = root_of(self.group)
+        if isinstance(root, graph.BitcastOp):
+            self.operands[0] = builder.insert(tile.BitcastOp(self.operands[0], element_of(root.result))).result
 
     def _declare_pools(self, builder: Builder) -> None:
         for tensor in self.problem.tensors():
