@@ -91,10 +91,10 @@ def hardmax(node: ImportNode) -> SSAValue:
     build, x = node.build, node.input(0)
     shape, rank = shape_of(x), len(shape_of(x))
     axis = node.axis("axis", rank, -1 if node.opset >= 13 else 1)
-    if node.opset < 13:
-        x, axis = build.reshape(x, (math.prod(shape[:axis]), math.prod(shape[axis:]))), 1
     if not math.prod(shape):
         return x
+    if node.opset < 13:
+        x, axis = build.reshape(x, (math.prod(shape[:axis]), math.prod(shape[axis:]))), 1
     best = arg_extreme(build, x, axis, True)
     places = np.arange(shape_of(x)[axis], dtype=np.int64)
     places = places.reshape([-1 if i == axis else 1 for i in range(len(shape_of(x)))])

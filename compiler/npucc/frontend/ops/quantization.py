@@ -13,7 +13,7 @@ from npucc.frontend.layout import to_channels_first
 from npucc.frontend.node import ImportNode
 from npucc.frontend.ops.conversion import POWERS, cast_to
 from npucc.frontend.ops.elementary import element_of_onnx
-from npucc.frontend.problems import Malformed, Unsupported
+from npucc.frontend.problems import Malformed
 from npucc.frontend.registry import onnx_op
 from npucc.types import element_of, element_type, integer_limits, is_float, shape_of
 
@@ -148,16 +148,30 @@ def _vector(node: ImportNode, index: int, axis_from_end: int) -> SSAValue | None
 
 @onnx_op("MatMulInteger")
 def matmul_integer(node: ImportNode) -> SSAValue:
-    """i32 product of 8-bit matrices with zero points."""
+    """i32 product of 8-bit matrices (or vectors, as in NumPy) with zero points."""
     a, b = _matrices(node, 1)
-    return integer_matmul(node.build, a, b, _vector(node, 2, 2), _vector(node, 3, 1))
+    product = integer_matmul(node.build, a, b, _vector(node, 2, 2), _vector(node, 3, 1))
+    return _without_added_axes(node, 1, product)
 
 
 def _matrices(node: ImportNode, second: int) -> tuple[SSAValue, SSAValue]:
+    """Both operands of a product; a vector as one row or one column."""
     a, b = node.input(0), node.input(second)
-    if min(len(shape_of(a)), len(shape_of(b))) < 2:
-        raise Unsupported("operands of integer products are matrices", f"{shape_of(a)} and {shape_of(b)}")
-    return a, b
+    left, right = shape_of(a), shape_of(b)
+    if not left or not right:
+        raise Malformed("operands of a product have axes", f"{list(left)} and {list(right)}")
+    return (
+        node.build.reshape(a, (1, *left)) if len(left) == 1 else a,
+        node.build.reshape(b, (*right, 1)) if len(right) == 1 else b,
+    )
+
+
+def _without_added_axes(node: ImportNode, second: int, product: SSAValue) -> SSAValue:
+    """The product without the axes that `_matrices` gave to vectors."""
+    *batch, rows, columns = shape_of(product)
+    row = [rows] if len(shape_of(node.input(0))) > 1 else []
+    column = [columns] if len(shape_of(node.input(second))) > 1 else []
+    return node.build.reshape(product, (*batch, *row, *column))
 
 
 @onnx_op("QLinearMatMul")
@@ -167,7 +181,7 @@ def qlinear_matmul(node: ImportNode) -> SSAValue:
     a, b = _matrices(node, 3)
     product = build.cast(integer_matmul(build, a, b, _vector(node, 2, 2), _vector(node, 5, 1)), F32)
     scales = [_vector(node, index, from_end) for index, from_end in ((1, 2), (4, 1), (6, 2))]
-    return _requantize(node, product, scales, 7)
+    return _without_added_axes(node, 3, _requantize(node, product, scales, 7))
 
 
 def _requantize(node: ImportNode, product: SSAValue, scales: list[SSAValue | None], zero: int) -> SSAValue:
