@@ -98,6 +98,15 @@ def test_inverse_functions(op, low, high, matches_reference):
     matches_reference(op, [x], rtol=2e-6, atol=5e-7)
 
 
+@pytest.mark.parametrize(
+    ("op", "low", "high"),
+    [("Asin", -1, 1), ("Acos", -1, 1), ("Atan", -30, 30), ("Tan", -1.5, 1.5), ("Atanh", -0.99, 0.99)],
+)
+def test_inverse_functions_in_double(op, low, high, matches_reference):
+    x = np.linspace(low, high, 401)
+    matches_reference(op, [x], opset=22, rtol=1e-14, atol=1e-15)
+
+
 def test_inverse_tangent_of_infinity(matches_reference):
     matches_reference("Atan", [np.array([np.inf, -np.inf, 0, 1e30, -1e-30], np.float32)])
 

@@ -20,7 +20,6 @@ _OPS: dict[str, dict[str, str]] = {
         "StringNormalizer": STRINGS,
         "StringSplit": STRINGS,
         "RegexFullMatch": STRINGS,
-        "TfIdfVectorizer": "n-grams are looked up in a dictionary",
         "ImageDecoder": IMAGE,
         "SequenceAt": SEQUENCE,
         "SequenceConstruct": SEQUENCE,

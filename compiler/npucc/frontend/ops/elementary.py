@@ -10,7 +10,7 @@ from xdsl.ir import Attribute, SSAValue
 
 from npucc.dialects import graph
 from npucc.frontend.node import ImportNode, Value
-from npucc.frontend.problems import Malformed, Unsupported
+from npucc.frontend.problems import Malformed, NeedsHost, Unsupported
 from npucc.frontend.registry import onnx_op
 from npucc.frontend.tensors import type_name
 from npucc.types import element_of, element_of_numpy, is_float, numpy_dtype
@@ -61,8 +61,7 @@ def dropout(node: ImportNode) -> list[Value]:
     """In inference, or with ratio 0: the identity, with a mask of ones."""
     trains = node.has(2) and bool(node.constant(2, "training_mode").reshape(-1)[0])
     if trains and (not node.has(1) or float(node.constant(1, "ratio").reshape(-1)[0]) != 0):
-        rule = "Dropout drops nothing: it is in inference, or its ratio is 0"
-        raise Unsupported(rule, "training_mode = 1", "export the model with model.eval()")
+        raise NeedsHost("the NPU draws no random numbers", "training_mode = 1", "export the model with model.eval()")
     dtype = np.dtype(np.bool_) if node.opset >= 10 else numpy_dtype(element_of(node.input(0)))
     mask = np.broadcast_to(np.ones((), dtype), node.shape(0))
     return [_passed_on(node), mask]

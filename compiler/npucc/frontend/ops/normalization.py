@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from xdsl.ir import SSAValue
 
@@ -10,7 +12,7 @@ from npucc.frontend.layout import to_channels_first, to_channels_last
 from npucc.frontend.node import ImportNode
 from npucc.frontend.ops.batch_normalization import along_channels
 from npucc.frontend.ops.pooling import lp_power, lp_root
-from npucc.frontend.problems import Malformed, Unsupported
+from npucc.frontend.problems import Malformed
 from npucc.frontend.registry import onnx_op
 from npucc.types import element_of, element_type, is_float, shape_of
 
@@ -107,11 +109,10 @@ def lp_normalization(node: ImportNode) -> SSAValue:
 def local_response_normalization(node: ImportNode) -> SSAValue:
     """x / (bias + alpha / size * sum of x^2 over `size` neighbouring channels) ** beta."""
     build, shape, size = node.build, node.shape(0), node.integer("size", 1)
-    if len(shape) not in (3, 4):
-        raise Unsupported("LRN has one or two spatial axes", f"shape {list(shape)}")
-    if size < 1:
-        raise Malformed("`size` is at least 1", f"{size}")
-    x = to_channels_last(build, node.input(0))
+    if len(shape) < 2 or size < 1:
+        raise Malformed("the input is [n, c, spatial ...] and `size` at least 1", f"{list(shape)}, size {size}")
+    image = shape if len(shape) in (3, 4) else (*shape[:2], math.prod(shape[2:]))
+    x = to_channels_last(build, build.reshape(node.input(0), image))
     pads = (0, (size - 1) // 2, 0, size - 1 - (size - 1) // 2)
     wide = build.widened(x)
     squares = build.mul(wide, wide)
@@ -119,4 +120,5 @@ def local_response_normalization(node: ImportNode) -> SSAValue:
     total = build.emit(graph.WindowReduceOp(squares, "sum", (2, 3), (1, size), (1, 1), (1, 1), pads))
     base = build.shifted(build.scaled(total, node.number("alpha", 1e-4) / size), node.number("bias", 1.0))
     divisor = build.emit(graph.PowOp(base, build.scalar(node.number("beta", 0.75), base)))
-    return to_channels_first(build, build.cast(build.div(x, divisor), element_of(x)), len(shape) - 2)
+    y = build.cast(build.div(x, divisor), element_of(x))
+    return build.reshape(to_channels_first(build, y, len(image) - 2), shape)

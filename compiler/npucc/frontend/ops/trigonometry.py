@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from xdsl.ir import SSAValue
 
 from npucc.dialects import graph
 from npucc.frontend.builder import GraphBuilder
 from npucc.frontend.node import ImportNode
-from npucc.frontend.problems import Unsupported
 from npucc.frontend.registry import onnx_op
 from npucc.types import element_of, element_type
 
 _ATAN = (8.05374449538e-2, -1.38776856032e-1, 1.99777106478e-1, -3.33329491539e-1)
 """Coefficients of z^3, z^2, z, 1 with z = t^2 (Cephes, atanf.c): relative error below 2e-7 for |t| <= tan(pi / 8)."""
+_ATAN_ABOVE = (
+    *(-8.750608600031904122785e-1, -1.615753718733365076637e1, -7.500855792314704667340e1),
+    *(-1.228866684490136173410e2, -6.485021904942025371773e1),
+)
+_ATAN_BELOW = (
+    *(1.0, 2.485846490142306297962e1, 1.650270098316988542046e2, 4.328810604912902668951e2),
+    *(4.853903996359136964868e2, 1.945506571482613964425e2),
+)
+"""Numerator and denominator for f64 (Cephes, atan.c): relative error below 2e-16."""
 
 
 @onnx_op("Tan")
@@ -121,31 +130,32 @@ def _arctangent(build: GraphBuilder, x: SSAValue) -> SSAValue:
     quarters = build.add(build.cast(middle, element_of(a)), build.cast(large, element_of(a)))
     offset = build.scaled(quarters, math.pi / 4)
     z = build.mul(t, t)
-    polynomial = build.scaled(z, _ATAN[0])
-    for coefficient in _ATAN[1:]:
-        polynomial = build.mul(build.shifted(polynomial, coefficient), z)  # ends as p(z) z
-    angle = build.add(offset, build.add(t, build.mul(t, polynomial)))
+    if element_of(x) == element_type("f64"):
+        ratio = build.div(_polynomial(build, z, _ATAN_ABOVE), _polynomial(build, z, _ATAN_BELOW))
+    else:
+        ratio = _polynomial(build, z, _ATAN)
+    angle = build.add(offset, build.add(t, build.mul(t, build.mul(ratio, z))))
     return build.mul(angle, build.emit(graph.SignOp(x)))
 
 
-def _in_f32(node: ImportNode) -> SSAValue:
-    """The operand in f32; the polynomial is not good enough for f64."""
-    x = node.input(0)
-    if element_of(x) == element_type("f64"):
-        raise Unsupported(f"{node.op_type} computes in f32", "f64", "cast to float")
-    return node.build.cast(x, element_type("f32"))
+def _polynomial(build: GraphBuilder, z: SSAValue, coefficients: Sequence[float]) -> SSAValue:
+    """By Horner's rule, the highest power first."""
+    value = build.shifted(build.scaled(z, coefficients[0]), coefficients[1])
+    for coefficient in coefficients[2:]:
+        value = build.shifted(build.mul(value, z), coefficient)
+    return value
 
 
 @onnx_op("Atan")
 def inverse_tangent(node: ImportNode) -> SSAValue:
     """Angle in (-pi / 2, pi / 2)."""
-    return node.build.cast(_arctangent(node.build, _in_f32(node)), element_of(node.input(0)))
+    return node.build.cast(_arctangent(node.build, node.build.widened(node.input(0))), element_of(node.input(0)))
 
 
 @onnx_op("Asin")
 def inverse_sine(node: ImportNode) -> SSAValue:
     """atan(x / sqrt((1 - x) (1 + x)))."""
-    build, x = node.build, _in_f32(node)
+    build, x = node.build, node.build.widened(node.input(0))
     legs = build.mul(build.sub(build.scalar(1.0, x), x), build.shifted(x, 1.0))
     angle = _arctangent(build, build.div(x, build.sqrt(legs)))
     return build.cast(angle, element_of(node.input(0)))
@@ -154,7 +164,7 @@ def inverse_sine(node: ImportNode) -> SSAValue:
 @onnx_op("Acos")
 def inverse_cosine(node: ImportNode) -> SSAValue:
     """2 atan(sqrt((1 - x) / (1 + x))), which keeps its accuracy near 1."""
-    build, x = node.build, _in_f32(node)
+    build, x = node.build, node.build.widened(node.input(0))
     ratio = build.div(build.sub(build.scalar(1.0, x), x), build.shifted(x, 1.0))
     angle = build.scaled(_arctangent(build, build.sqrt(ratio)), 2.0)
     return build.cast(angle, element_of(node.input(0)))
