@@ -1,0 +1,71 @@
+"""Random loops and branches: NumPy, the interpreters of all levels and the simulator agree; no hazards."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from npucc.driver import Compilation, make_context
+from npucc.frontend import regions
+from npucc.interpreters.graph import run_graph
+from npucc.interpreters.tile import run_tile
+from npucc.options import Options
+from npucc.pipeline import Level, pipeline
+from npuisa.target import Target
+from npusim.functional import run_functional
+from npusim.hazards import require_no_hazards
+from random_control import random_program
+
+
+def small_target() -> Target:
+    """A machine on which matrices of 40 x 96 do not fit all at once."""
+    target = Target.load("edge-4t")
+    return target.model_copy(update={"sram": target.sram.model_copy(update={"bytes": 1 << 16})})
+
+
+def check(seed: int, depth: int, shape: tuple[int, int] = (2, 5), target: Target | None = None) -> None:
+    """One program on all levels."""
+    module, constants, arrays, expected = random_program(seed, depth, shape)
+    target = target or Target.load("edge-4t")
+    compilation = Compilation(Options(), module, make_context(target, constants))
+    module.verify()
+
+    def agrees(values: list[np.ndarray]) -> None:
+        np.testing.assert_allclose(values[0], expected, rtol=2e-3, atol=2e-4)
+
+    agrees(run_graph(module, arrays, constants))
+    for step in pipeline(compilation.options):
+        compilation.run([step])
+        if step.level is Level.GRAPH:
+            agrees(run_graph(module, arrays, constants))
+        elif step.level is Level.TILE:
+            agrees(run_tile(module, arrays, constants))
+    program = compilation.emit()
+    feed = dict(zip(("x", "rows", "number"), arrays))
+    agrees(list(run_functional(program, feed, target=target).values()))
+    require_no_hazards(program, target)
+
+
+@pytest.fixture(autouse=True)
+def rolled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every loop is one: short ones are not unrolled."""
+    monkeypatch.setattr(regions, "UNROLLED_OPS", 0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1 << 32))
+def test_levels_agree(seed: int) -> None:
+    check(seed, depth=1)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 1 << 32))
+def test_levels_agree_when_nested(seed: int) -> None:
+    check(seed, depth=2)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 1 << 32))
+def test_levels_agree_where_tensors_do_not_fit(seed: int) -> None:
+    check(seed, 1, (40, 96), small_target())
