@@ -37,6 +37,23 @@ builtin.module {
       %r = graph.sigmoid(%s) : (tensor<1x4x4x16xf32>) -> tensor<1x4x4x16xf32>
       graph.yield %r : tensor<1x4x4x16xf32>
     }
+    %n = graph.constant @n : tensor<i64>
+    %going = graph.constant @going : tensor<i1>
+    %last, %rows = graph.loop <steps = 4, reversed_scanned = [0], reversed_stacked = [0]> trip %n carry(%i) scan(%i) attributes {space = ["sram", "dram"]} {
+    ^bb0(%state: tensor<4x6xi32>, %row: tensor<6xi32>):
+      %next = graph.add(%state, %i) : (tensor<4x6xi32>, tensor<4x6xi32>) -> tensor<4x6xi32>
+      graph.yield %next, %row : tensor<4x6xi32>, tensor<6xi32>
+    }
+    %ended, %count = graph.loop <steps = 4> while carry(%going, %n) {
+    ^bb0(%go: tensor<i1>, %tally: tensor<i64>):
+      %chosen = graph.if %go attributes {space = ["dram"]} {
+        graph.yield %tally : tensor<i64>
+      } else {
+        %sum = graph.add(%tally, %n) : (tensor<i64>, tensor<i64>) -> tensor<i64>
+        graph.yield %sum : tensor<i64>
+      }
+      graph.yield %go, %chosen : tensor<i1>, tensor<i64>
+    }
     func.return %g : tensor<1x4x4x16xf32>
   }
 }

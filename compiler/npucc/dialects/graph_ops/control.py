@@ -79,7 +79,7 @@ class LoopOp(ControlOp):
     then the stacked ones.
 
     A step runs while its number is below `steps` (if given) and below `trip` (if given) and, with `conditional`, the
-    first carried value (a bool scalar) is true. Scanned and stacked values need `steps`; elements of a stacked
+    first carried value (a bool scalar) is true (`graph.loop while carry(...)`). Scanned and stacked values need `steps`; elements of a stacked
     result for steps that did not run are undefined. `reversed_scanned` and `reversed_stacked` list the ones whose
     element of step s is number `steps - 1 - s`. All operands are read in full before the first step.
     """
@@ -208,7 +208,10 @@ class LoopOp(ControlOp):
         require(not needs or self.steps is not None, "graph.loop: scanned and stacked values need steps")
 
     def print(self, printer: Printer) -> None:
-        print_properties(printer, {k: v for k, v in self.properties.items() if k != "operandSegmentSizes"})
+        shown = {name: value for name, value in self.properties.items() if name not in _NOT_SHOWN}
+        print_properties(printer, shown)
+        if self.conditional is not None:
+            printer.print_string(" while")
         if self.trip is not None:
             printer.print_string(" trip ")
             printer.print_ssa_value(self.trip)
@@ -224,6 +227,8 @@ class LoopOp(ControlOp):
     def parse(cls, parser: Parser) -> LoopOp:
         position = parser.pos
         properties = parse_properties(parser, cls)
+        if parser.parse_optional_keyword("while"):
+            properties["conditional"] = UnitAttr()
         trip = parser.parse_unresolved_operand() if parser.parse_optional_keyword("trip") else None
         lists = [
             parser.parse_comma_separated_list(parser.Delimiter.PAREN, parser.parse_unresolved_operand)
@@ -250,6 +255,10 @@ class LoopOp(ControlOp):
             attributes=attributes.data if attributes else {},
             regions=[body],
         )
+
+
+_NOT_SHOWN = ("operandSegmentSizes", "conditional")
+"""Properties that are words and lists of the text."""
 
 
 def _operand_types(body: Region, carried: int, steps: int | None) -> list[Attribute]:
