@@ -128,11 +128,18 @@ CASES: dict[str, tuple[str, Damage]] = {
     "split into more pieces than outputs": ("E0508", with_node("Split", ["s"], num_outputs=3)),
     "unnamed output": ("E0502", edit("g.output.add()")),
     "matrix for a recurrence": ("E0508", with_node("GRU", ["s", "w", "w"], hidden_size=1)),
-    "sparse initializer": (
-        "E0510",
+    "index of a sparse initializer": (
+        "E0503",
         edit(
             "g.sparse_initializer.append(onnx.helper.make_sparse_tensor("
-            "onnx.helper.make_tensor('sp', 1, [1], [1.0]), onnx.helper.make_tensor('i', 7, [1], [0]), [3]))"
+            "onnx.helper.make_tensor('sp', 1, [1], [1.0]), onnx.helper.make_tensor('i', 7, [1], [3]), [3]))"
+        ),
+    ),
+    "sparse initializer of absurd size": (
+        "E0505",
+        edit(
+            "g.sparse_initializer.append(onnx.helper.make_sparse_tensor("
+            "onnx.helper.make_tensor('sp', 1, [1], [1.0]), onnx.helper.make_tensor('i', 7, [1], [0]), [1 << 32]))"
         ),
     ),
     "external data of a model in memory": (

@@ -19,6 +19,7 @@ from npucc.frontend.model_work import ModelWork
 from npucc.frontend.node import Bounded
 from npucc.frontend.placeholders import HostValue, Scope, Unknown
 from npucc.frontend.problems import BAD_NODE, UNSUPPORTED_NODES, Unsupported, one_error
+from npucc.frontend.sparse_tensors import sparse_to_array
 from npucc.frontend.strings import holds_strings, stored_strings
 from npucc.frontend.tensors import tensor_to_array, type_name
 from npucc.types import Array, element_of_numpy, tensor
@@ -87,9 +88,8 @@ class ProgramUnderConstruction:
             )
             scope[initializer.name] = HostValue("strings") if is_text else array
         for sparse in proto.sparse_initializer:
-            rule = "initializers are dense"
-            self.refuse(f"initializer `{sparse.values.name}`", Unsupported(rule, "a sparse initializer"))
-            scope[sparse.values.name] = Unknown()
+            name = sparse.values.name
+            scope[name] = sparse_to_array(sparse, self.loaded.folder, f"initializer `{name}`")
 
     # Problems
 

@@ -10,6 +10,7 @@ from npucc.frontend.node import ImportNode, Value
 from npucc.frontend.ops.elementary import element_of_onnx
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
+from npucc.frontend.sparse_tensors import sparse_to_array
 from npucc.frontend.tensors import checked_elements, tensor_to_array
 from npucc.types import Array, element_of, numpy_dtype
 
@@ -21,6 +22,8 @@ def constant(node: ImportNode) -> Array:
     """The attribute that is set."""
     if node.has_attribute("value"):
         return tensor_to_array(node.attribute("value"), None, f"node `{node.label}` (Constant)")
+    if node.has_attribute("sparse_value"):
+        return sparse_to_array(node.attribute("sparse_value"), None, f"node `{node.label}` (Constant)")
     for name, dtype in (("value_float", np.float32), ("value_floats", np.float32)):
         if node.has_attribute(name):
             return np.asarray(node.attribute(name), dtype)
