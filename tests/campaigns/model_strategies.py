@@ -7,13 +7,18 @@ from dataclasses import dataclass
 import model_ops
 import model_ops_control
 import model_ops_movement
+import model_ops_special
 import model_ops_windows
 import onnx
 from hypothesis import assume, reject
 from hypothesis import strategies as st
 from model_graph import Array, Graph, Rejected, finished, names_read
 
-FAMILIES = model_ops.FAMILIES | model_ops_movement.FAMILIES | model_ops_windows.FAMILIES | model_ops_control.FAMILIES
+FAMILIES = {
+    name: function
+    for module in (model_ops, model_ops_movement, model_ops_windows, model_ops_control, model_ops_special)
+    for name, function in module.FAMILIES.items()
+}
 OPSETS = (17, 13, 18, 21, 11, 9, 22, 15, 7, 23, 12, 19, 20, 24, 25, 14, 10, 8, 16)
 MOST_NODES = 6
 

@@ -51,3 +51,10 @@ def test_integer_products_of_vectors(a: tuple[int, ...], b: tuple[int, ...]) -> 
     inputs = {"a": rng.integers(0, 255, a).astype(np.uint8), "b": rng.integers(-128, 127, b).astype(np.int8)}
     zeros = {"az": np.array(3, np.uint8), "bz": np.array(-2, np.int8)}
     check([node("MatMulInteger", "a b az bz")], inputs | zeros, 15)
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+def test_element_wise_ops_behind_a_lookup_of_one_element(reduction: str) -> None:
+    """f(reshape(lookup)) became reshape(f(lookup)) without the axes of the lookup."""
+    inputs = {"x": np.array([[1, 2, 3]], F32), "l": np.array([2])}
+    check([node("NegativeLogLikelihoodLoss", "x l", reduction=reduction)], inputs, 17)

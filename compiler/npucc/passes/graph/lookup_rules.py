@@ -33,7 +33,11 @@ def epilogue_of_lookup(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | None:
         plans = None if groups is None else [_within(shape_of(each), shape, groups, inner) for each in op.operands]
         if plans is None or any(plan is None for plan in plans):
             continue
-        sources = [_reshaped(each, plan, rewriter) for each, plan in zip(op.operands, plans) if plan is not None]
+        sources = [
+            view.x if each is operand else _reshaped(each, plan, rewriter)
+            for each, plan in zip(op.operands, plans)
+            if plan is not None
+        ]
         new = type(op).build(
             operands=sources,
             result_types=[tensor(inner, element_of(op.result))],
