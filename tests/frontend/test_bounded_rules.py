@@ -108,7 +108,7 @@ def found(case: Case) -> list[np.ndarray]:
     work = GraphImport(load_model(helper.make_model(graph, opset_imports=opsets)), ConstantStore())
     work.run(None, None)
     assert not work.unsupported and not work.malformed, [str(e) for e in (*work.unsupported, *work.malformed)]
-    outputs = [work._scope[f"y{i}"] for i in range(case.outputs)]
+    outputs = [work.scope[f"y{i}"] for i in range(case.outputs)]
     values: list[SSAValue] = []
     for output in outputs:
         parts = (output.value, *output.extents) if isinstance(output, Bounded) else (output,)
@@ -217,7 +217,7 @@ def test_growing_matrix_products() -> None:
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid(DOMAIN, 1)]
     work = GraphImport(load_model(helper.make_model(graph, opset_imports=opsets)), ConstantStore())
     work.run(None, None)
-    y = work._scope["y"]
+    y = work.scope["y"]
     assert isinstance(y, SSAValue)
     work.block.add_op(func.ReturnOp(y))
     types = FunctionType.from_lists([a.type for a in work.block.args], [y.type])

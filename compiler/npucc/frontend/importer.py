@@ -26,7 +26,8 @@ from npucc.frontend.graph_code import GraphCode, main_code
 from npucc.frontend.host_ops import host_reason
 from npucc.frontend.imported import ImportedModel
 from npucc.frontend.load import LoadedModel, ModelSource, load_model
-from npucc.frontend.node import Bounded, ImportNode, Output, Value
+from npucc.frontend.model_work import ModelWork
+from npucc.frontend.node import Bounded, ByStep, ImportNode, Output, Value
 from npucc.frontend.node_support import (
     can_run,
     domain_of,
@@ -45,6 +46,7 @@ from npucc.frontend.problems import (
     Unsupported,
 )
 from npucc.frontend.registry import Importer, find_importer
+from npucc.frontend.rolled_loop import Settle, facts_of_loop, roll
 from npucc.frontend.shapes import bind_shapes, declared_inputs
 from npucc.frontend.strings import makes_strings
 from npucc.frontend.type_inference import onnx_type, takes_kind
@@ -248,11 +250,13 @@ class GraphImport(ProgramUnderConstruction):
                 rule = "optional outputs that the importer does not make are not read"
                 raise Unsupported(rule, f"inputs {', '.join(node.input)}")
             return [], "depends on an unsupported node"
+        by_step = {index: value for index, value in enumerate(inputs) if isinstance(value, ByStep)}
+        inputs = [value.value() if isinstance(value, ByStep) else value for value in inputs]
         if any(isinstance(value, Bounded) for value in inputs):
-            view = ImportNode(node, label, domain, version, [], self.build)
+            view = ImportNode(node, label, domain, version, [], self.build, by_step)
             return self._import_bounded(view, [value for value in inputs if not isinstance(value, Later)], importer)
         known = [value if isinstance(value, SSAValue | np.ndarray | np.generic) else None for value in inputs]
-        view = ImportNode(node, label, domain, version, known, self.build)
+        view = ImportNode(node, label, domain, version, known, self.build, by_step)
         if node.op_type in ("Constant", "ConstantOfShape", "Shape", "Size", "Identity") and importer:
             return _as_list(importer(view)), COMPILE_TIME
         folded = fold(view)
@@ -275,7 +279,7 @@ class GraphImport(ProgramUnderConstruction):
             outputs = self._import_function(inner) if importer is None else _as_list(importer(inner))
             return [output for output in outputs if not isinstance(output, Unknown | HostValue)]
 
-        operands = [None if isinstance(value, Unknown | Later | HostValue) else value for value in inputs]
+        operands = [None if isinstance(value, Unknown | Later | HostValue | ByStep) else value for value in inputs]
         outputs = None if is_control_flow(view.proto) else apply_rule(view, operands, run)
         if outputs is None:
             raise Defer(How.LATER, COMPUTED_EARLIER, "an operand whose shape depends on data")
@@ -327,7 +331,49 @@ class GraphImport(ProgramUnderConstruction):
             outputs = self._results([value.name for value in body.output], inner)
             return [_static(value) for value in outputs]
 
-        return CONTROL_FLOW[view.op_type](view, run)
+        try:
+            return CONTROL_FLOW[view.op_type](view, run)
+        except (Unsupported, Defer):
+            rolled = self._import_loop_by_facts(view, scope, opsets) if view.op_type == "Loop" else None
+            if rolled is None:
+                raise
+            return rolled
+
+    def _import_loop_by_facts(
+        self, view: ImportNode, scope: Scope, opsets: Mapping[str, int]
+    ) -> Sequence[Output] | None:
+        """A Loop whose body needs to know the step, or whose values grow; None where that is not known before."""
+        body = view.attribute("body")
+        if not isinstance(body, GraphProto):
+            return None
+        outer = dict(scope)
+        self.add_initializers(body, outer)
+
+        def import_into(node: NodeProto, inner: Scope) -> None:
+            outputs, _ = self._import_node(node, view.label, inner, opsets)
+            self._bind(node, outputs, inner)
+
+        def run(arguments: Scope, known: Scope, settle: Settle) -> Outputs:
+            inner = {**outer, **arguments}
+            for node in body.node:
+                names = [name for name in node.output if name]
+                if names and all(name in known for name in names):
+                    inner.update({name: known[name] for name in names})
+                else:
+                    import_into(node, inner)
+                    inner.update({name: settle(name, inner[name]) for name in names})
+            return self._results([value.name for value in body.output], inner)
+
+        kept = self.build, self.model_work, set(self.needs_values)
+        self.build, self.model_work = self.build.scratch(), ModelWork()
+        try:
+            facts = facts_of_loop(view, body, outer, import_into, self.build)
+        finally:
+            self.build, self.model_work, self.needs_values = kept
+        try:
+            return None if facts is None else roll(view, body, facts, run)
+        except (Unsupported, Defer, NeedsHost):
+            return None
 
     def _import_function(self, view: ImportNode) -> Outputs:
         """A node without importer function, by the body that the model or the ONNX schema gives for it."""
@@ -365,7 +411,13 @@ class GraphImport(ProgramUnderConstruction):
         later = next((value for value in values if isinstance(value, Later)), None)
         if later is not None:
             raise Defer(How.BODY, COMPUTED_EARLIER, f"an output of node `{later.node}`")
-        return [Unknown() if value is None or isinstance(value, Later) else value for value in values]
+        return [_result(value) for value in values]
+
+
+def _result(value: ScopeValue) -> Output | Unknown | HostValue:
+    if value is None or isinstance(value, Later):
+        return Unknown()
+    return value.value() if isinstance(value, ByStep) else value
 
 
 def _static(value: Output | Unknown | HostValue) -> Value | Unknown:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,22 @@ class Bounded:
     extents: tuple[SSAValue | int, ...]
 
 
+@dataclass(eq=False)
+class ByStep:
+    """A value of a loop's body that is known in every step: row t of `table` [steps, ...] in step t."""
+
+    table: Array
+    row: Callable[[Array], SSAValue]
+    """Makes the value of the step at hand from a table."""
+    made: SSAValue | None = None
+
+    def value(self) -> SSAValue:
+        """The value as the body sees it."""
+        if self.made is None:
+            self.made = self.row(self.table)
+        return self.made
+
+
 Output = Value | Bounded
 """What an importer function may return for an output."""
 
@@ -39,7 +55,7 @@ Output = Value | Bounded
 @dataclass
 class ImportNode:
     """One node. `domain` is "" for ONNX's own ops; `opset` is the version of that domain; `inputs` has None for
-    inputs left out."""
+    inputs left out; `by_step` has those inputs whose values are known in every step of the loop around."""
 
     proto: NodeProto
     label: str
@@ -47,6 +63,7 @@ class ImportNode:
     opset: int
     inputs: Sequence[Value | None]
     build: GraphBuilder
+    by_step: Mapping[int, ByStep] = field(default_factory=dict[int, ByStep])
 
     def __post_init__(self) -> None:
         self._attributes = {attribute.name: attribute for attribute in self.proto.attribute}

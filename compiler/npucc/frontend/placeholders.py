@@ -10,7 +10,7 @@ from onnx import NodeProto, TypeProto, helper
 from xdsl.dialects.builtin import UnrealizedConversionCastOp
 from xdsl.ir import Block, SSAValue
 
-from npucc.frontend.node import Output, Value
+from npucc.frontend.node import ByStep, Output, Value
 from npucc.frontend.type_inference import infer_types
 from npucc.types import element_of_numpy, tensor
 
@@ -34,7 +34,7 @@ class HostValue:
     kind: str
 
 
-ScopeValue = Output | Unknown | Later | HostValue | None
+ScopeValue = Output | ByStep | Unknown | Later | HostValue | None
 """None: an optional input of a function that the call leaves out."""
 Scope = dict[str, ScopeValue]
 """By ONNX name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from npucc.frontend.bounded.extents import broadcast, dynamic_axes, masked
+from npucc.frontend.bounded.extents import broadcast, dynamic_axes, masked, same
 from npucc.frontend.bounded.rules import BoundedNode, bounded_rule, output
 from npucc.frontend.node import Output
 from npucc.types import shape_of
@@ -17,8 +17,7 @@ def matmul(node: BoundedNode) -> Sequence[Output] | None:
     (*batch_a, _, _), (*batch_b, _, _) = sizes = (node.sizes(0), node.sizes(1))
     if min(len(size) for size in sizes) < 2:
         return None
-    inner = {(id(extent) if not isinstance(extent, int) else extent) for extent in (sizes[0][-1], sizes[1][-2])}
-    if len(inner) > 1 or shape_of(a)[-1] != shape_of(b)[-2]:
+    if not same(sizes[0][-1], sizes[1][-2]) or shape_of(a)[-1] != shape_of(b)[-2]:
         return None
     batch = (
         broadcast([(tuple(batch_a), shape_of(a)[:-2]), (tuple(batch_b), shape_of(b)[:-2])])

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from xdsl.ir import SSAValue
+from xdsl.ir import Block, SSAValue
 
 from npucc.dialects import graph
 from npucc.frontend.builder import GraphBuilder
@@ -28,6 +28,23 @@ def as_scalar(build: GraphBuilder, extent: Extent) -> SSAValue:
 def dynamic_axes(extents: Extents) -> list[int]:
     """Axes whose size depends on data."""
     return [axis for axis, extent in enumerate(extents) if isinstance(extent, SSAValue)]
+
+
+_SAME_DEPTH = 16
+
+
+def same(a: Extent, b: Extent, depth: int = _SAME_DEPTH) -> bool:
+    """Whether two sizes are certainly equal: one value, or made by the same operations."""
+    if isinstance(a, int) or isinstance(b, int):
+        return a is b or (isinstance(a, int) and a == b)
+    if a is b:
+        return True
+    one, other = a.owner, b.owner
+    if not depth or isinstance(one, Block) or isinstance(other, Block) or one.name != other.name:
+        return False
+    if one.regions or one.properties != other.properties or len(one.operands) != len(other.operands):
+        return False
+    return bool(one.operands) and all(same(x, y, depth - 1) for x, y in zip(one.operands, other.operands))
 
 
 def scaled(build: GraphBuilder, extent: Extent, factor: int, divisor: int = 1) -> Extent:
@@ -60,13 +77,15 @@ def broadcast(shapes: Sequence[tuple[Extents, tuple[int, ...]]]) -> Extents | No
     found: list[Extent] = []
     for axis in range(-rank, 0):
         entries = [(extents[axis], shape[axis]) for extents, shape in shapes if len(extents) >= -axis]
-        dynamic = {id(extent): extent for extent, _ in entries if isinstance(extent, SSAValue)}
+        dynamic = [(extent, bound) for extent, bound in entries if isinstance(extent, SSAValue)]
         static = [extent for extent, _ in entries if isinstance(extent, int) and extent != 1]
-        if len(dynamic) > 1 or (dynamic and static):
+        if not dynamic:
+            found.append(static[0] if static else 1)
+            continue
+        first, limit = dynamic[0]
+        if static or any(not same(first, extent) or bound != limit for extent, bound in dynamic[1:]):
             return None
-        if dynamic and len({bound for extent, bound in entries if isinstance(extent, SSAValue)}) > 1:
-            return None
-        found.append(next(iter(dynamic.values())) if dynamic else max(static, default=1) if 0 not in static else 0)
+        found.append(first)
     return tuple(found)
 
 

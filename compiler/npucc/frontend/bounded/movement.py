@@ -9,7 +9,7 @@ import numpy as np
 from xdsl.ir import SSAValue
 
 from npucc.dialects import graph
-from npucc.frontend.bounded.extents import I64, Extent, Extents, as_scalar, dynamic_axes, product, scaled
+from npucc.frontend.bounded.extents import I64, Extent, Extents, as_scalar, dynamic_axes, product, same, scaled
 from npucc.frontend.bounded.rules import BoundedNode, bounded_rule, output
 from npucc.frontend.lookups import gather
 from npucc.frontend.node import Output
@@ -132,9 +132,8 @@ def concat(node: BoundedNode) -> Sequence[Output] | None:
     axis, build = node.view.axis("axis", rank, 1), node.build
     count = len(node.extents)
     sizes = [node.sizes(index) for index in range(count)]
-    for other in range(rank):
-        if other != axis and len({id(s[other]) if isinstance(s[other], SSAValue) else s[other] for s in sizes}) > 1:
-            return None
+    if any(not same(s[other], sizes[0][other]) for s in sizes for other in range(rank) if other != axis):
+        return None
     buffers = [node.view.input(index) for index in range(count)]
     bounds = [shape_of(buffer)[axis] for buffer in buffers]
     if any(shape_of(b)[i] != shape_of(buffers[0])[i] for b in buffers for i in range(rank) if i != axis):

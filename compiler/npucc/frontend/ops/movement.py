@@ -9,10 +9,11 @@ from xdsl.ir import SSAValue
 
 from npucc.dialects import graph
 from npucc.frontend.builder import GraphBuilder, Shape
-from npucc.frontend.node import ImportNode
+from npucc.frontend.node import ImportNode, Output
 from npucc.frontend.problems import Malformed
 from npucc.frontend.registry import onnx_op
 from npucc.frontend.selection import repeat_axes, take
+from npucc.frontend.step_slices import slice_by_step
 from npucc.types import element_of, numpy_dtype, shape_of
 
 
@@ -112,12 +113,23 @@ def slice_attributes(node: ImportNode) -> SSAValue:
 
 
 @onnx_op("Slice", since=10)
-def slice_inputs(node: ImportNode) -> SSAValue:
+def slice_inputs(node: ImportNode) -> Output:
     """From opset 10 on: starts, ends, axes and steps are inputs."""
-    starts, ends = node.constant_ints(1, "starts"), node.constant_ints(2, "ends")
-    axes = node.constant_ints(3, "axes") if node.has(3) else list(range(len(starts)))
-    steps = node.constant_ints(4, "steps") if node.has(4) else [1] * len(starts)
-    return _slice(node, starts, ends, axes, steps)
+    axes = node.constant_ints(3, "axes") if node.has(3) else list(range(math.prod(node.shape(1))))
+    steps = node.constant_ints(4, "steps") if node.has(4) else [1] * len(axes)
+    if node.by_step.keys() & {1, 2}:
+        return slice_by_step(node, axes, steps, _positions)
+    return _slice(node, node.constant_ints(1, "starts"), node.constant_ints(2, "ends"), axes, steps)
+
+
+def _positions(start: int, end: int, step: int, size: int) -> range:
+    """The elements of an axis that a slice takes: as in Python, but for negative steps."""
+    last: int | None = end
+    if step < 0 and end < -size:
+        last = None  # before the first element
+    if step < 0 and start < -size:
+        start = 0  # ONNX clamps the start to the first element, where Python takes nothing
+    return range(*slice(start, last, step).indices(size))
 
 
 def _slice(node: ImportNode, starts: list[int], ends: list[int], axes: list[int], steps: list[int]) -> SSAValue:
@@ -129,11 +141,7 @@ def _slice(node: ImportNode, starts: list[int], ends: list[int], axes: list[int]
     first, step_of, sizes = [0] * len(shape), [1] * len(shape), list(shape)
     for start, end, axis, step in zip(starts, ends, axes, steps):
         axis = node.wrap_axis(axis, len(shape))
-        if step < 0 and end < -shape[axis]:
-            end = None  # before the first element
-        if step < 0 and start < -shape[axis]:
-            start = 0  # ONNX clamps the start to the first element, where Python takes nothing
-        positions = range(*slice(start, end, step).indices(shape[axis]))
+        positions = _positions(start, end, step, shape[axis])
         first[axis], step_of[axis], sizes[axis] = (positions.start, step, len(positions)) if positions else (0, 1, 0)
         if len(positions) == 1:
             step_of[axis] = 1

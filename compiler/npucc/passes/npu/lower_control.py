@@ -17,7 +17,7 @@ from xdsl.dialects.builtin import IntegerAttr
 from xdsl.ir import Block, Operation, SSAValue
 
 from npucc.analysis.index import loop_bounds
-from npucc.analysis.views import resolve_view
+from npucc.analysis.views import View, resolve_view
 from npucc.dialects import tile
 from npucc.dialects.graph_ops.base import nodes_of
 from npucc.dialects.npu import LabelOp, OperandRef, instruction_ops
@@ -172,15 +172,31 @@ class ControlLowering:
     def _load(self, nodes: tuple[str, ...], op: memref.LoadOp, register: int, steps: int = 0) -> None:
         view = resolve_view(op.memref)
         layout = self.tables.layout
-        if op.indices or not view.offset.is_constant or view.elements != 1 or view.root not in layout.address:
+        counters = [self.tables.counters.get(counter) for counter, _ in view.offset.terms]
+        if op.indices or None in counters or view.elements != 1 or view.root not in layout.address:
             raise _unknown(op)
         base = layout.address[view.root] + view.offset.constant * view.dtype.bytes
         made = Descriptor(layout.label[view.root], Space[view.space.name], view.dtype, base, (1,), (1,))
         symbol = self.tables.descriptors.symbol(made, _WHERE)
         # Without data: a condition holds, a trip count is `ASSUMED_STEPS`.
         assumed = 1 if view.dtype.name == "bool" else ASSUMED_STEPS
-        fields: dict[str, FieldValue] = {"rd": register, "src": OperandRef(symbol, 0), "assume": assumed}
+        offset = self._offset(nodes, view, register)
+        fields: dict[str, FieldValue] = {"rd": register, "src": OperandRef(symbol, offset), "assume": assumed}
         self._scalar("s.ld", nodes, fields | ({"times": steps} if steps else {}))
+
+    def _offset(self, nodes: tuple[str, ...], view: View, register: int) -> int:
+        """Bytes that the loops around add to the address, computed in `register`; r0 if they add none."""
+        terms = [(self.tables.counters[counter], c * view.dtype.bytes) for counter, c in view.offset.terms]
+        if not terms:
+            return 0
+        (first, coefficient), *others = terms
+        self._alu(nodes, AluFn.MUL, register, first, value=coefficient)
+        for counter, coefficient in others:
+            product = self.tables.registers.reserve(_WHERE)
+            self._alu(nodes, AluFn.MUL, product, counter, value=coefficient)
+            self._alu(nodes, AluFn.ADD, register, register, product)
+            self.tables.registers.release(product)
+        return register
 
     def _register_of(self, value: SSAValue) -> int:
         if value not in self.scalars:
