@@ -159,6 +159,12 @@ def test_an_epilogue_joins_a_gather():
     assert {entry.group for entry in program.debug if entry.group >= 0} == {0}
 
 
+def test_an_epilogue_of_one_element():
+    x, indices = np.arange(17, dtype="f4"), np.array([-3])
+    nodes = [helper.make_node("GatherElements", ["x", "i"], ["z"]), helper.make_node("Neg", ["z"], ["y"])]
+    np.testing.assert_array_equal(run_nodes(nodes, {"x": x, "i": indices})[0], [-14])
+
+
 def test_an_embedding_moves_only_its_rows():
     """30,522 x 384 floats are 47 MB; 128 of its rows are 197 kB, read once and written once."""
     table = np.random.default_rng(0).standard_normal((30522, 384)).astype("f4")

@@ -103,6 +103,30 @@ def test_norm_merges_leading_axes(fn: str) -> None:
     assert (6, 4) in [descriptor.dims for descriptor in program.descriptors]
 
 
+@pytest.mark.parametrize("engine", ["vx", "dma1"])
+@pytest.mark.parametrize("rows", [True, False])
+def test_gather(engine: str, rows: bool) -> None:
+    places = np.random.default_rng(1).integers(-8, 8, (1 if rows else 2, 5, 1 if rows else 3)).astype(np.int32)
+    one = OneOperation({"x": random((2, 7, 3), np.float32), "i": places}, (2, 5, 3))
+    program = one.run(lambda x, i, dst: one.p.add(tile.GatherOp(x, i, dst, engine)))
+    (used,) = [i for i in program.instructions if i.mnemonic.endswith("gather")]
+    assert used.mnemonic == ("v.gather" if engine == "vx" else "dma.gather")
+
+
+@pytest.mark.parametrize("engine", ["vx", "dma1"])
+@pytest.mark.parametrize("fn", ["none", "add", "mul", "min", "max"])
+def test_scatter(engine: str, fn: str) -> None:
+    places = np.random.default_rng(1).integers(-5, 5, (1, 9, 1)).astype(np.int32)
+    inputs = {"x": random((2, 4, 3), np.float32), "u": random((2, 9, 3), np.float32, 1), "i": places}
+    one = OneOperation(inputs, (2, 4, 3))
+
+    def build(x: SSAValue, updates: SSAValue, indices: SSAValue, dst: SSAValue) -> None:
+        one.p.add(tile.CopyOp(x, dst, "dma1"))
+        one.p.add(tile.ScatterOp(updates, indices, dst, fn, engine))
+
+    one.run(build)
+
+
 @pytest.mark.parametrize("value, dtype", [(float("-inf"), "f32"), (0.5, "f16"), (-7, "i32"), (2, "f32")])
 def test_fill(value: float, dtype: str) -> None:
     one = OneOperation({}, (3, 5), dtype)
