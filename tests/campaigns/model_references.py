@@ -9,12 +9,12 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import onnx
-import onnxruntime
 from model_graph import FLOATS, Array
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
+from onnxruntime_process import OnnxRuntimeProcess
 
-onnxruntime.set_default_logger_severity(4)
+ONNXRUNTIME = OnnxRuntimeProcess()
 
 TOLERANCE = {"float32": (1e-3, 1e-4), "float64": (1e-6, 1e-8), "float16": (2e-2, 5e-3), "bfloat16": (1e-1, 2e-2)}
 """By type: of |ref|, and of max |ref|. A kernel rounds once where the references round at every node."""
@@ -55,14 +55,10 @@ def run_reference(model: onnx.ModelProto, inputs: Mapping[str, Array]) -> list[A
 
 
 def run_onnxruntime(model: onnx.ModelProto, inputs: Mapping[str, Array]) -> list[Array]:
-    """Outputs by onnxruntime without its optimisations (which are another approximation)."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    """Outputs by onnxruntime, in a process of its own."""
     if any(value.dtype == ml_dtypes.bfloat16 for value in inputs.values()):
         raise NotImplementedError("bfloat16 in and out of onnxruntime")
-    return [np.asarray(value) for value in session.run(None, dict(inputs))]
+    return [np.asarray(value) for value in ONNXRUNTIME.run(model.SerializeToString(), inputs)]
 
 
 def in_f64(model: onnx.ModelProto, inputs: Mapping[str, Array]) -> list[Array] | None:

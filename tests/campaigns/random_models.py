@@ -20,7 +20,7 @@ import numpy as np
 import onnx
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from model_graph import FLOATS, Array, names_read, tensor_info
-from model_references import TOLERANCE, close, in_f64, references, run_reference, within
+from model_references import ONNXRUNTIME, TOLERANCE, close, in_f64, references, run_reference, within
 from model_strategies import FAMILIES, Drawn, models
 from npucc.backend import prepare
 from npuisa.errors import NpuError
@@ -45,7 +45,8 @@ def judge(drawn: Drawn) -> Verdict:
     except NpuError as error:
         return Verdict("refused", _rule(error), str(error))
     except Exception as error:
-        return Verdict("traceback", _place(error), traceback.format_exc())
+        where = "".join(traceback.format_tb(error.__traceback__)[-6:])
+        return Verdict("traceback", _place(error), f"{where}{type(error).__name__}: {str(error)[-600:]}")
     known = references(drawn.model, drawn.inputs)
     if not known:
         return Verdict("unjudged", "neither reference runs it")
@@ -170,7 +171,7 @@ class Tally:
         """Text for people."""
         lines = [f"{sum(self.verdicts.values())} models, {self.nodes} nodes, {len(self.ops)} ops: "
                  + ", ".join(f"{count} {kind}" for kind, count in self.verdicts.most_common())]  # fmt: skip
-        lines.append(f"the references disagree on {self.disagreements}")
+        lines.append(f"the references disagree on {self.disagreements}; {ONNXRUNTIME.ended} models ended onnxruntime")
         for kind, keys in sorted(self.keys.items()):
             lines += [f"{kind}: {count:5d}  {key}" for key, count in keys.most_common()]
         return "\n".join(lines)

@@ -58,3 +58,10 @@ def test_element_wise_ops_behind_a_lookup_of_one_element(reduction: str) -> None
     """f(reshape(lookup)) became reshape(f(lookup)) without the axes of the lookup."""
     inputs = {"x": np.array([[1, 2, 3]], F32), "l": np.array([2])}
     check([node("NegativeLogLikelihoodLoss", "x l", reduction=reduction)], inputs, 17)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float64", "uint64"])
+@pytest.mark.parametrize("dims", [((7, 1, 0), (7, 0, 1)), ((2, 0), (0, 3))])
+def test_products_without_terms_are_zero(dtype: str, dims: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    """Of types that the vector engine multiplies."""
+    check([node("MatMul", "a b")], {name: np.zeros(shape, dtype) for name, shape in zip("ab", dims)}, 14)

@@ -58,6 +58,9 @@ def _matmul(op: graph.GraphOp, rewrite: GraphRewriter, target: Target) -> SSAVal
     if not isinstance(op, graph.MatmulOp) or not _is_for_vectors(op, target):
         return None
     inner, products = shape_of(op.a)[-1], max(prod(shape_of(op.result)), 1)
+    if not inner:
+        zero = np.zeros((), numpy_dtype(element_of(op.result)))
+        return rewrite.constant(np.broadcast_to(zero, shape_of(op.result)), "empty_sum")
     part = max(MOST_PRODUCTS // products, 1)
     if products > MOST_PRODUCTS or -(-inner // part) > MOST_PARTS:
         return None
