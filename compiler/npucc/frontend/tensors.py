@@ -17,13 +17,18 @@ MAX_ELEMENTS = 1 << 34
 """Largest element count of any tensor; far above real models, far below what overflows 64-bit byte counts."""
 
 _TYPED_FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
-_SUB_BYTE: dict[int, int] = {
-    TensorProto.INT4: 2,
-    TensorProto.UINT4: 2,
-    TensorProto.FLOAT4E2M1: 2,
-    TensorProto.INT2: 4,
-    TensorProto.UINT2: 4,
+_PACKED_BITS: dict[int, int] = {
+    TensorProto.INT4: 4,
+    TensorProto.UINT4: 4,
+    TensorProto.FLOAT4E2M1: 4,
+    TensorProto.INT2: 2,
+    TensorProto.UINT2: 2,
+    TensorProto.FLOAT6E2M3: 6,
+    TensorProto.FLOAT6E3M2: 6,
 }
+"""Types of which several elements share the bytes of raw data."""
+_ONE_VALUE_EACH = (TensorProto.FLOAT6E2M3, TensorProto.FLOAT6E3M2)
+"""Packed types that are not packed in `int32_data`."""
 _NOT_NUMERIC = (TensorProto.UNDEFINED, TensorProto.STRING)
 
 
@@ -66,9 +71,9 @@ def tensor_to_array(tensor: TensorProto, folder: Path | None, where: str = "") -
     count = checked_elements(shape, where)
     if tensor.data_type not in TensorProto.DataType.values() or tensor.data_type in _NOT_NUMERIC:
         raise _damaged(where, "its element type is not numeric", type_name(tensor.data_type))
-    per_byte = _SUB_BYTE.get(tensor.data_type, 1)
+    bits = _PACKED_BITS.get(tensor.data_type)
     dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
-    size = -(-count // per_byte) if per_byte > 1 else count * dtype.itemsize
+    size = count * dtype.itemsize if bits is None else -(-count * bits // 8)
     if tensor.data_location == TensorProto.EXTERNAL:
         data = _external_bytes(tensor, folder, size, where)
     elif tensor.HasField("raw_data"):
@@ -78,12 +83,12 @@ def tensor_to_array(tensor: TensorProto, folder: Path | None, where: str = "") -
         return numpy_helper.to_array(tensor)
     if data.nbytes != size:
         raise _damaged(where, "data and shape disagree", f"{data.nbytes} bytes for shape {list(shape)} = {size} bytes")
-    if per_byte > 1:
+    if bits is not None:
         packed = TensorProto(data_type=tensor.data_type, dims=shape, raw_data=data.tobytes())
         return numpy_helper.to_array(packed)
     if dtype == np.bool_:
         return (data != 0).reshape(shape)
-    return data.view(dtype.newbyteorder("<") if dtype.kind in "iuf" else dtype).reshape(shape)
+    return data.view(dtype.newbyteorder("<") if dtype.kind in "iuf" and dtype.itemsize > 1 else dtype).reshape(shape)
 
 
 def _damaged(where: str, rule: str, found: str) -> NpuError:
@@ -93,9 +98,9 @@ def _damaged(where: str, rule: str, found: str) -> NpuError:
 
 def _check_typed_data(tensor: TensorProto, count: int, where: str) -> None:
     """`float_data` and its sisters: as many values as the shape says (complex: two, sub-byte: packed)."""
-    per_byte = _SUB_BYTE.get(tensor.data_type, 1)
+    bits = 8 if tensor.data_type in _ONE_VALUE_EACH else _PACKED_BITS.get(tensor.data_type, 8)
     pairs = 2 if tensor.data_type in (TensorProto.COMPLEX64, TensorProto.COMPLEX128) else 1
-    expected = -(-count // per_byte) * pairs
+    expected = -(-count * bits // 8) * pairs
     found = sum(len(getattr(tensor, name)) for name in _TYPED_FIELDS)
     if found != expected:
         raise _damaged(where, "data and shape disagree", f"{found} values for shape {list(tensor.dims)} = {expected}")
