@@ -19,7 +19,7 @@ from npuisa.kernel import MicroClass
 from npuisa.program import Program
 from npuisa.target import Target
 
-from npusim.banks import geometry_of, streamed_bytes, vector_access, view_lines
+from npusim.banks import Access, geometry_of, streamed_bytes, vector_access, view_access, view_lines
 from npusim.cost import Cost, Count, ceil_div
 from npusim.costs_vector import VectorCycles, half_rate
 from npusim.lane_cost import vector_cost
@@ -38,12 +38,16 @@ def _tree(target: Target) -> int:
     return ceil(log2(target.vector.lanes)) if target.vector.lanes > 1 else 0
 
 
-def sort_parts(target: Target, rows: Count, length: Count, count: Count, wide: int) -> VectorCycles:
+def sort_parts(
+    target: Target, rows: Count, length: Count, count: Count, wide: int, strided: Count = 1
+) -> VectorCycles:
     """The first `count` of `length` elements of each row, in order.
 
     All of them: p(p+1)/2 stages, p = ceil(log2 length), over ceil(length / L) vectors; rows shorter than L share
     vectors. Fewer: blocks of 2^q elements, q = ceil(log2 count), are sorted and merged with the best so far, which
-    takes q(q+1)/2 + q + 1 stages; where a vector has several blocks, their best meet in a tree at the end.
+    takes q(q+1)/2 + q + 1 stages; where a vector has several blocks, their best meet in a tree at the end. Across
+    rows: each lane compares every element of a row of its own with its `count` best so far, `strided` SRAM cycles per
+    vector. The fastest of them.
     """
     lanes, pace = target.vector.lanes, target.interval(MicroClass.ALU) * wide
     p, q = _bits(length), _bits(count)
@@ -53,6 +57,8 @@ def sort_parts(target: Target, rows: Count, length: Count, count: Count, wide: i
     whole = ceil_div(rows, np.maximum(lanes // 2**p, 1)) * vectors * stages
     some = rows * (vectors * selected + tree)
     cycles = np.where(count < length, np.minimum(whole, some), whole) * pace
+    across = ceil_div(rows, lanes) * length * np.maximum(count * pace, strided)
+    cycles = np.minimum(cycles, across)
     useful = rows * length / lanes * np.where(count < length, np.minimum(stages, selected), stages) * pace
     useful = np.minimum(useful, cycles)
     return VectorCycles(useful, np.ceil(cycles) - useful, target.vector.depth)
@@ -107,26 +113,44 @@ def _memory_passes(target: Target, bits: int, block: int) -> int:
     return sum(s - block + 1 for s in range(block + 1, bits + 1))
 
 
+def _across(target: Target, view: Descriptor) -> Access:
+    """One vector whose lanes lie in different lines."""
+    lead = view.dims[:-1], view.strides[:-1]
+    return vector_access(geometry_of(target.sram), lead, view.dtype.bytes, target.vector.lanes)
+
+
+def _fetch(target: Target, view: Descriptor) -> Access:
+    """SRAM cycles and lines of one pass over `view`, along its lines or across them, whichever takes fewer cycles."""
+    lanes = target.vector.lanes
+    along = view_access(target, view, lanes).cycles * -(-view.elements // lanes)
+    rows, length = _rows(view), view.dims[-1]
+    across = _across(target, view)
+    if along <= across.cycles * length * -(-rows // lanes):
+        return Access(along, view_lines(target, view, lanes))
+    vectors = length * -(-rows // lanes)
+    return Access(across.cycles * vectors, min(across.lines * vectors, float(view.elements)))
+
+
 def _sort(instruction: VSort, program: Program, target: Target) -> Cost:
     """Lanes: `sort_parts`; SRAM: src once, the pairs of key and position as often as `_memory_passes` says."""
     dst, src = program.descriptors[instruction.dst.desc], program.descriptors[instruction.src.desc]
     rows, length, count = _rows(src), src.dims[-1], dst.dims[-1]
-    parts = sort_parts(target, rows, length, count, half_rate(src.dtype))
+    parts = sort_parts(target, rows, length, count, half_rate(src.dtype), _across(target, src).cycles)
     block = int(log2(_BLOCK_VECTORS * target.vector.lanes))
     needed = (length if count == length else 2 * count) - 1
     passes = _memory_passes(target, max(needed, 0).bit_length(), block)
     pairs = rows * length * _PAIR_BYTES * half_rate(src.dtype) * passes
-    lines = sum(view_lines(target, view, target.vector.lanes) for view in (src, dst))
-    return vector_cost(target, parts, streamed_bytes(src) + pairs, dst, lines + 2 * pairs / target.sram.bank_bytes)
+    read, written = _fetch(target, src), _fetch(target, dst)
+    lines = read.lines + written.lines + 2 * pairs / target.sram.bank_bytes
+    return vector_cost(target, parts, streamed_bytes(src) + pairs, dst, lines, max(read.cycles, written.cycles))
 
 
 def _scan(instruction: VScan, program: Program, target: Target) -> Cost:
     dst, src = program.descriptors[instruction.dst.desc], program.descriptors[instruction.src.desc]
-    lanes = target.vector.lanes
-    strided = vector_access(geometry_of(target.sram), (src.dims[:-1], src.strides[:-1]), src.dtype.bytes, lanes)
-    parts = scan_parts(target, _rows(src), src.dims[-1], half_rate(dst.dtype, src.dtype), strided.cycles)
-    lines = view_lines(target, src, lanes) + view_lines(target, dst, lanes)
-    return vector_cost(target, parts, streamed_bytes(src), dst, lines)
+    parts = scan_parts(target, _rows(src), src.dims[-1], half_rate(dst.dtype, src.dtype), _across(target, src).cycles)
+    read, written = _fetch(target, src), _fetch(target, dst)
+    access = max(read.cycles, written.cycles)
+    return vector_cost(target, parts, streamed_bytes(src), dst, read.lines + written.lines, access)
 
 
 def _compress(instruction: VCompress, program: Program, target: Target) -> Cost:

@@ -8,8 +8,8 @@ builtin.module {
     %mm = graph.matmul(%m, %b) : (tensor<2x3x5xf16>, tensor<5x7xf16>) -> tensor<2x3x7xf32>
     %sm = graph.softmax(%mm) : (tensor<2x3x7xf32>) -> tensor<2x3x7xf16>
     %ls = graph.log_softmax(%sm) : (tensor<2x3x7xf16>) -> tensor<2x3x7xf16>
-    %as = graph.argsort(%ls) <count = 3, descending = 1> : (tensor<2x3x7xf16>) -> tensor<2x3x3xi64>
-    %sc = graph.scan(%ls) <fn = sum, exclusive = 1, reverse = 0> : (tensor<2x3x7xf16>) -> tensor<2x3x7xf32>
+    %as = graph.argsort(%ls) <axis = 2, count = 3, descending = 1> : (tensor<2x3x7xf16>) -> tensor<2x3x3xi64>
+    %sc = graph.scan(%ls) <axis = 1, fn = sum, exclusive = 1, reverse = 0> : (tensor<2x3x7xf16>) -> tensor<2x3x7xf32>
     %nz = graph.nonzero(%as) <count = 2> : (tensor<2x3x3xi64>) -> tensor<2x3x2xi32>
     %co = graph.compress(%sc, %ls) <count = 7> : (tensor<2x3x7xf32>, tensor<2x3x7xf16>) -> tensor<2x3x7xf32>
     %cl = graph.clip(%d) <min = -0.1, max = 6.0> : (tensor<1x4x4x16xf32>) -> tensor<1x4x4x16xf32>

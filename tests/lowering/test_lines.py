@@ -60,27 +60,29 @@ def tied(built: Any, rng: np.random.Generator) -> None:
     lead=st.lists(st.integers(1, 9), max_size=2).map(tuple),
     length=st.integers(1, 300),
     share=st.floats(0, 1),
+    first=st.booleans(),
     descending=st.booleans(),
     element=st.sampled_from(["i32", "i64"]),
     sram=st.sampled_from([1 << 20, 16_000]),
     seed=st.integers(0, 99),
 )
 def test_argsort(
-    lead: tuple[int, ...], length: int, share: float, descending: bool, element: str, sram: int, seed: int,
+    lead: tuple[int, ...], length: int, share: float, first: bool, descending: bool, element: str, sram: int, seed: int,
     graph_builder: Any, make_machine: Any, lower_module: Any,
 ) -> None:  # fmt: skip
-    b = graph_builder([(*lead, length)])
+    shape, axis = ((length, *lead), 0) if first else ((*lead, length), len(lead))
+    b = graph_builder([shape])
     tied(b, np.random.default_rng(seed))
     count = max(1, round(share * length))
     (order,) = everywhere(
         b,
-        b.module(b.insert(graph.ArgsortOp(b.block.args[0], count, descending, element))),
+        b.module(b.insert(graph.ArgsortOp(b.block.args[0], count, descending, element, axis))),
         make_machine(sram, 4096),
         lower_module,
     )
-    chosen = np.take_along_axis(b.inputs[0], order.astype(np.int64), axis=-1)
-    whole = np.sort(b.inputs[0], axis=-1)
-    np.testing.assert_array_equal(chosen, (whole[..., ::-1] if descending else whole)[..., :count])
+    chosen = np.take_along_axis(b.inputs[0], order.astype(np.int64), axis)
+    whole = np.sort(b.inputs[0], axis)
+    np.testing.assert_array_equal(chosen, np.take(np.flip(whole, axis) if descending else whole, range(count), axis))
 
 
 @RELAXED
@@ -90,14 +92,15 @@ def test_argsort(
     fn=st.sampled_from(["sum", "prod", "max", "min"]),
     exclusive=st.booleans(),
     reverse=st.booleans(),
+    first=st.booleans(),
     sram=st.sampled_from([1 << 20, 16_000]),
 )
 def test_scan(
-    lead: tuple[int, ...], length: int, fn: str, exclusive: bool, reverse: bool, sram: int,
+    lead: tuple[int, ...], length: int, fn: str, exclusive: bool, reverse: bool, first: bool, sram: int,
     graph_builder: Any, make_machine: Any, lower_module: Any,
 ) -> None:  # fmt: skip
-    b = graph_builder([(*lead, length)])
-    running = b.insert(graph.ScanOp(b.block.args[0], fn, exclusive, reverse))
+    b = graph_builder([(length, *lead) if first else (*lead, length)])
+    running = b.insert(graph.ScanOp(b.block.args[0], fn, exclusive, reverse, axis=0 if first else -1))
     everywhere(b, b.module(b.insert(graph.NegOp(running))), make_machine(sram, 4096), lower_module)
 
 

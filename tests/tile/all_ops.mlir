@@ -62,8 +62,8 @@ builtin.module attributes {npucc.target = "edge-4t"} {
       tile.norm %v -> %v fn "softmax" : memref<1x3x3x8xf32, #sram> -> memref<1x3x3x8xf32, #sram>
       %places = tile.acquire %p : memref<1x3x3x5xi64, #sram>
       %work = tile.acquire %p : memref<8xi64, #sram>
-      tile.sort %v -> %places work %work descending true waits ["a"] : memref<1x3x3x8xf32, #sram> -> memref<1x3x3x5xi64, #sram>, memref<8xi64, #sram>
-      tile.scan %v -> %v fn "sum" exclusive false reverse true : memref<1x3x3x8xf32, #sram> -> memref<1x3x3x8xf32, #sram>
+      tile.sort %v -> %places work %work axis 3 descending true waits ["a"] : memref<1x3x3x8xf32, #sram> -> memref<1x3x3x5xi64, #sram>, memref<8xi64, #sram>
+      tile.scan %v -> %v axis 0 fn "sum" exclusive false reverse true : memref<1x3x3x8xf32, #sram> -> memref<1x3x3x8xf32, #sram>
       %few = tile.acquire %p : memref<1x3x3x5xf32, #sram>
       tile.compress %v -> %places padding -1 : memref<1x3x3x8xf32, #sram> -> memref<1x3x3x5xi64, #sram>
       tile.compress %v values %v : memref<1x3x3x8xf32, #sram> -> %few padding 0 posts ["b"] : memref<1x3x3x8xf32, #sram> -> memref<1x3x3x5xf32, #sram>

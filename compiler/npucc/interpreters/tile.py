@@ -239,7 +239,10 @@ class _Machine:
             case NormOp():
                 return compute.norm(self.array(op.src), op.fn.data)
             case SortOp():
-                return numpy_order.argsort(self.array(op.src), dst.shape[-1], bool(op.descending.value.data))
+                axis = op.axis.value.data
+                lines = np.moveaxis(self.array(op.src), axis, -1)
+                places = numpy_order.argsort(lines, dst.shape[axis], bool(op.descending.value.data))
+                return np.moveaxis(places, -1, axis)
             case ScanOp():
                 return self._scan(op, dst)
             case CompressOp():
@@ -257,7 +260,8 @@ class _Machine:
         src = self.array(op.src)
         wide = np.result_type(compute.reduction_type(src.dtype), compute.reduction_type(dst.dtype))
         flags = bool(op.exclusive.value.data), bool(op.reverse.value.data)
-        return numpy_order.scan(src.astype(wide), op.fn.data, *flags)
+        axis = op.axis.value.data
+        return np.moveaxis(numpy_order.scan(np.moveaxis(src.astype(wide), axis, -1), op.fn.data, *flags), -1, axis)
 
     def _compress(self, op: CompressOp, dst: Array) -> Array:
         mask, count = self.array(op.mask), dst.shape[-1]

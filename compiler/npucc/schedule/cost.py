@@ -242,7 +242,7 @@ def _line_cycles(problem: Problem, target: Target, size: Mapping[str, Ints], out
     """Work on whole lines of the last axis."""
     wide = 2 if dtype_named(problem.work.dtype).bits == 64 else 1
     if problem.work.kind == "scan":
-        length = size[problem.dims[-1].name]
+        length = size["line"]
         return _floats(costs.scan_cycles(target, output // np.maximum(length, 1), length, wide=wide))
     count, length = size["count"], size["line"]
     rows = output // np.maximum(count, 1)

@@ -3,7 +3,7 @@
 #sram = #tile.space<sram>
 func.func @main(%d: memref<4x8xf32, #dram>, %s: memref<4x8xf32, #sram>, %i: memref<4x5xi64, #sram>, %w: memref<8xi64, #sram>, %k: memref<4x8xi32, #sram>) {
   tile.group "g" index 0 nodes [] {
-    tile.sort %s -> %i work %i descending false : memref<4x8xf32, #sram> -> memref<4x5xi64, #sram>, memref<4x5xi64, #sram>
+    tile.sort %s -> %i work %i axis 1 descending false : memref<4x8xf32, #sram> -> memref<4x5xi64, #sram>, memref<4x5xi64, #sram>
   }
   func.return
 }
@@ -13,7 +13,7 @@ func.func @main(%d: memref<4x8xf32, #dram>, %s: memref<4x8xf32, #sram>, %i: memr
 #sram = #tile.space<sram>
 func.func @main(%d: memref<4x8xf32, #dram>, %s: memref<4x8xf32, #sram>, %i: memref<4x5xi64, #sram>, %w: memref<8xi64, #sram>, %k: memref<4x8xi32, #sram>) {
   tile.group "g" index 0 nodes [] {
-    tile.sort %s -> %s work %w descending false : memref<4x8xf32, #sram> -> memref<4x8xf32, #sram>, memref<8xi64, #sram>
+    tile.sort %s -> %s work %w axis 1 descending false : memref<4x8xf32, #sram> -> memref<4x8xf32, #sram>, memref<8xi64, #sram>
   }
   func.return
 }
@@ -23,7 +23,7 @@ func.func @main(%d: memref<4x8xf32, #dram>, %s: memref<4x8xf32, #sram>, %i: memr
 #sram = #tile.space<sram>
 func.func @main(%d: memref<4x8xf32, #dram>, %s: memref<4x8xf32, #sram>, %i: memref<4x5xi64, #sram>, %w: memref<8xi64, #sram>, %k: memref<4x8xi32, #sram>) {
   tile.group "g" index 0 nodes [] {
-    tile.sort %d -> %i work %w descending false : memref<4x8xf32, #dram> -> memref<4x5xi64, #sram>, memref<8xi64, #sram>
+    tile.sort %d -> %i work %w axis 1 descending false : memref<4x8xf32, #dram> -> memref<4x5xi64, #sram>, memref<8xi64, #sram>
   }
   func.return
 }
@@ -33,7 +33,7 @@ func.func @main(%d: memref<4x8xf32, #dram>, %s: memref<4x8xf32, #sram>, %i: memr
 #sram = #tile.space<sram>
 func.func @main(%d: memref<4x8xf32, #dram>, %s: memref<4x8xf32, #sram>, %i: memref<4x5xi64, #sram>, %w: memref<8xi64, #sram>, %k: memref<4x8xi32, #sram>) {
   tile.group "g" index 0 nodes [] {
-    tile.scan %s -> %s fn "mean" exclusive false reverse false : memref<4x8xf32, #sram> -> memref<4x8xf32, #sram>
+    tile.scan %s -> %s axis 1 fn "mean" exclusive false reverse false : memref<4x8xf32, #sram> -> memref<4x8xf32, #sram>
   }
   func.return
 }
@@ -43,7 +43,7 @@ func.func @main(%d: memref<4x8xf32, #dram>, %s: memref<4x8xf32, #sram>, %i: memr
 #sram = #tile.space<sram>
 func.func @main(%d: memref<4x8xf32, #dram>, %s: memref<4x8xf32, #sram>, %i: memref<4x5xi64, #sram>, %w: memref<8xi64, #sram>, %k: memref<4x8xi32, #sram>) {
   tile.group "g" index 0 nodes [] {
-    tile.scan %s -> %k fn "sum" exclusive false reverse false : memref<4x8xf32, #sram> -> memref<4x8xi32, #sram>
+    tile.scan %s -> %k axis 1 fn "sum" exclusive false reverse false : memref<4x8xf32, #sram> -> memref<4x8xi32, #sram>
   }
   func.return
 }
@@ -64,6 +64,16 @@ func.func @main(%d: memref<4x8xf32, #dram>, %s: memref<4x8xf32, #sram>, %i: memr
 func.func @main(%d: memref<4x8xf32, #dram>, %s: memref<4x8xf32, #sram>, %i: memref<4x5xi64, #sram>, %w: memref<8xi64, #sram>, %k: memref<4x8xi32, #sram>) {
   tile.group "g" index 0 nodes [] {
     tile.compress %i values %s : memref<4x8xf32, #sram> -> %i padding 0 : memref<4x5xi64, #sram> -> memref<4x5xi64, #sram>
+  }
+  func.return
+}
+// -----
+// EXPECT: axis must be one of
+#dram = #tile.space<dram>
+#sram = #tile.space<sram>
+func.func @main(%d: memref<4x8xf32, #dram>, %s: memref<4x8xf32, #sram>, %i: memref<4x5xi64, #sram>, %w: memref<8xi64, #sram>, %k: memref<4x8xi32, #sram>) {
+  tile.group "g" index 0 nodes [] {
+    tile.scan %s -> %s axis 2 fn "sum" exclusive false reverse false : memref<4x8xf32, #sram> -> memref<4x8xf32, #sram>
   }
   func.return
 }

@@ -1,4 +1,4 @@
-"""Work of the vector engine on whole lines of the last axis: argsort, running sums, compaction."""
+"""Work of the vector engine on whole lines: argsort and running sums along any axis, compaction along the last."""
 
 from __future__ import annotations
 
@@ -27,10 +27,16 @@ def _flag(value: bool) -> Flag:
     return BoolAttr.from_bool(value)
 
 
-def _expect_selection(dst: MemRefType, src: MemRefType) -> None:
-    """`dst` has the lines of `src`, each with at most as many elements."""
-    shape, source = dst.get_shape(), src.get_shape()
-    if not shape or len(shape) != len(source) or shape[:-1] != source[:-1] or shape[-1] > source[-1]:
+def _expect_axis(src: MemRefType, axis: int) -> None:
+    if not 0 <= axis < src.get_num_dims():
+        raise VerifyException(f"axis must be one of {src}, found {axis}")
+
+
+def _expect_selection(dst: MemRefType, src: MemRefType, axis: int) -> None:
+    """`dst` has the lines of `src` along `axis`, each with at most as many elements."""
+    _expect_axis(src, axis)
+    shape, source = list(dst.get_shape()), list(src.get_shape())
+    if len(shape) != len(source) or shape.pop(axis) > source.pop(axis) or shape != source:
         raise VerifyException(f"dst must have the lines of {src}, with at most as many elements, found {dst}")
 
 
@@ -43,7 +49,7 @@ def _expect_positions(type_: MemRefType, what: str) -> None:
 class SortOp(InstructionOp):
     """dst = the first positions of a stable argsort of each line of src; `work` is scratch, undefined afterwards.
 
-    tile.sort %src -> %dst work %work descending true : memref<..> -> memref<..>, memref<..>
+    tile.sort %src -> %dst work %work axis 1 descending true : memref<..> -> memref<..>, memref<..>
     """
 
     name = "tile.sort"
@@ -52,15 +58,17 @@ class SortOp(InstructionOp):
     src = operand_def(MemRefType)
     dst = operand_def(MemRefType)
     work = operand_def(MemRefType)
+    axis = prop_def(IntegerAttr.constr(i64))
     descending = prop_def(Flag)
 
     assembly_format = (
-        "$src `->` $dst `work` $work `descending` $descending "
+        "$src `->` $dst `work` $work `axis` $axis `descending` $descending "
         f"{SYNC_FORMAT} `:` type($src) `->` type($dst) `,` type($work)"
     )
 
-    def __init__(self, src: SSAValue, dst: SSAValue, work: SSAValue, descending: bool) -> None:
-        super().__init__(operands=[src, dst, work], properties={"descending": _flag(descending)})
+    def __init__(self, src: SSAValue, dst: SSAValue, work: SSAValue, axis: int, descending: bool) -> None:
+        properties = {"axis": IntegerAttr(axis, i64), "descending": _flag(descending)}
+        super().__init__(operands=[src, dst, work], properties=properties)
 
     def reads(self) -> tuple[SSAValue, ...]:
         return (self.src,)
@@ -72,19 +80,20 @@ class SortOp(InstructionOp):
         src = expect_space(self.src, "source", MemorySpace.SRAM)
         dst = expect_space(self.dst, "dst", MemorySpace.SRAM)
         work = expect_space(self.work, "work", MemorySpace.SRAM)
-        _expect_selection(dst, src)
+        axis = self.axis.value.data
+        _expect_selection(dst, src, axis)
         _expect_positions(dst, "dst")
         bits = machine_dtype(src.element_type).bits
-        expect_shape(work, "work", [sort_workspace(src.get_shape()[-1], dst.get_shape()[-1], bits)])
+        expect_shape(work, "work", [sort_workspace(src.get_shape()[axis], dst.get_shape()[axis], bits)])
         if machine_dtype(work.element_type).bits != 64:
             raise VerifyException(f"work must have 64-bit elements, found {work}")
 
 
 @irdl_op_definition
 class ScanOp(InstructionOp):
-    """dst = running fn of src along the last axis; exclusive: of the elements before; reverse: from the end.
+    """dst = running fn of src along `axis`; exclusive: of the elements before; reverse: from the end.
 
-    tile.scan %src -> %dst fn "sum" exclusive false reverse false : memref<..> -> memref<..>
+    tile.scan %src -> %dst axis 1 fn "sum" exclusive false reverse false : memref<..> -> memref<..>
     """
 
     name = "tile.scan"
@@ -92,17 +101,23 @@ class ScanOp(InstructionOp):
 
     src = operand_def(MemRefType)
     dst = operand_def(MemRefType)
+    axis = prop_def(IntegerAttr.constr(i64))
     fn = prop_def(StringAttr)
     exclusive = prop_def(Flag)
     reverse = prop_def(Flag)
 
     assembly_format = (
-        "$src `->` $dst `fn` $fn `exclusive` $exclusive `reverse` $reverse "
+        "$src `->` $dst `axis` $axis `fn` $fn `exclusive` $exclusive `reverse` $reverse "
         f"{SYNC_FORMAT} `:` type($src) `->` type($dst)"
     )
 
-    def __init__(self, src: SSAValue, dst: SSAValue, fn: str, exclusive: bool, reverse: bool) -> None:
-        properties = {"fn": StringAttr(fn), "exclusive": _flag(exclusive), "reverse": _flag(reverse)}
+    def __init__(self, src: SSAValue, dst: SSAValue, axis: int, fn: str, exclusive: bool, reverse: bool) -> None:
+        properties = {
+            "axis": IntegerAttr(axis, i64),
+            "fn": StringAttr(fn),
+            "exclusive": _flag(exclusive),
+            "reverse": _flag(reverse),
+        }
         super().__init__(operands=[src, dst], properties=properties)
 
     def reads(self) -> tuple[SSAValue, ...]:
@@ -115,8 +130,7 @@ class ScanOp(InstructionOp):
         check_function(self.fn.data, ReduceFn)
         src = expect_space(self.src, "source", MemorySpace.SRAM)
         dst = expect_space(self.dst, "dst", MemorySpace.SRAM)
-        if src.get_num_dims() < 1:
-            raise VerifyException("a scan needs at least one axis")
+        _expect_axis(src, self.axis.value.data)
         expect_shape(dst, "dst", src.get_shape())
         if machine_dtype(src.element_type).is_float != machine_dtype(dst.element_type).is_float:
             raise VerifyException(f"floats run into floats and integers into integers, found {src} and {dst}")
@@ -154,7 +168,7 @@ class CompressOp(InstructionOp):
     def verify_operands(self) -> None:
         mask = expect_space(self.mask, "mask", MemorySpace.SRAM)
         dst = expect_space(self.dst, "dst", MemorySpace.SRAM)
-        _expect_selection(dst, mask)
+        _expect_selection(dst, mask, mask.get_num_dims() - 1)
         if self.values is None:
             _expect_positions(dst, "dst")
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from xdsl.ir import SSAValue
@@ -19,16 +18,6 @@ from npucc.types import BOOL, element_of, element_type, shape_of
 I64 = element_type("i64")
 
 
-def along_last(
-    build: GraphBuilder, x: SSAValue, axis: int, work: Callable[[SSAValue], list[SSAValue]]
-) -> list[SSAValue]:
-    """`work` on x with `axis` as its last axis; the axis of its results goes back to its place."""
-    rank = len(shape_of(x))
-    order = [*(i for i in range(rank) if i != axis), axis]
-    back = [order.index(i) for i in range(rank)]
-    return [build.transpose(y, back) for y in work(build.transpose(x, order))]
-
-
 @onnx_op("TopK")
 def top_k(node: ImportNode) -> list[SSAValue]:
     """The k greatest (or least) elements of each line in order, equal ones by position, NaN above all numbers."""
@@ -38,12 +27,8 @@ def top_k(node: ImportNode) -> list[SSAValue]:
     axis, largest = node.axis("axis", len(shape), -1), bool(node.integer("largest", 1))
     if not 0 <= k <= shape[axis]:
         raise Malformed("k lies within the axis", f"k = {k}, axis of {shape[axis]}")
-
-    def best(lines: SSAValue) -> list[SSAValue]:
-        places = build.emit(graph.ArgsortOp(lines, k, largest))
-        return [gather_elements(build, lines, places, len(shape) - 1), places]
-
-    return along_last(build, x, axis, best)
+    places = build.emit(graph.ArgsortOp(x, k, largest, axis=axis))
+    return [gather_elements(build, x, places, axis), places]
 
 
 def _one_integer(node: ImportNode, index: int, what: str) -> int:
@@ -61,7 +46,7 @@ def arg_extreme(build: GraphBuilder, x: SSAValue, axis: int, largest: bool, last
         raise Unsupported("an arg max has numbers, at least one", f"{x.type}")
     if last:
         x = build.slice_axis(x, axis, size - 1, size, -1)
-    (place,) = along_last(build, x, axis, lambda lines: [build.emit(graph.ArgsortOp(lines, 1, largest))])
+    place = build.emit(graph.ArgsortOp(x, 1, largest, axis=axis))
     return build.sub(build.scalar_of(size - 1, I64), place) if last else place
 
 
@@ -106,11 +91,7 @@ def _running(node: ImportNode, fn: str) -> SSAValue:
     build, x = node.build, node.input(0)
     axis = node.wrap_axis(_one_integer(node, 1, "axis"), len(shape_of(x)))
     exclusive, reverse = bool(node.integer("exclusive")), bool(node.integer("reverse"))
-
-    def scan(lines: SSAValue) -> list[SSAValue]:
-        return [build.emit(graph.ScanOp(lines, fn, exclusive, reverse))]
-
-    return along_last(build, x, axis, scan)[0]
+    return build.emit(graph.ScanOp(x, fn, exclusive, reverse, axis=axis))
 
 
 @onnx_op("CumSum")

@@ -14,6 +14,7 @@ from npucc.constants import ConstantStore
 from npucc.dialects.graph import (
     AbsOp,
     AddOp,
+    ArgsortOp,
     BitcastOp,
     CastOp,
     ClipOp,
@@ -27,8 +28,10 @@ from npucc.dialects.graph import (
     LogSoftmaxOp,
     MulOp,
     NegOp,
+    NonzeroOp,
     PowOp,
     ReduceOp,
+    ScanOp,
     SoftmaxOp,
     SubOp,
     WhereOp,
@@ -106,8 +109,10 @@ class Narrowing:
                     self.build.rebuild(op, operands, element_of(op.result))
             case ContractionOp():
                 self._contraction(op)
-            case ReduceOp() | WindowReduceOp():
+            case ReduceOp() | WindowReduceOp() | ScanOp():
                 self._reduction(op)
+            case ArgsortOp() | NonzeroOp():
+                self.build.rebuild(op, [self.build.new(op.operands[0])], element_of(op.result))
             case SoftmaxOp() | LogSoftmaxOp():
                 self.build.rebuild(op, [self.build.new(op.operands[0])], self.narrow)
             case CastOp():
@@ -139,7 +144,7 @@ class Narrowing:
         remedy = "use --precision bf16 or f32"
         raise NpuError(OUT_OF_RANGE, f"a weight exceeds {limit:g}", where=where, found=found, remedy=remedy)
 
-    def _reduction(self, op: ReduceOp | WindowReduceOp) -> None:
+    def _reduction(self, op: ReduceOp | WindowReduceOp | ScanOp) -> None:
         """Sums and products accumulate and stay in f32; so do maxima and minima of whole axes, which are statistics
         too, though they are exact in the operand's type."""
         operand = self.build.new(op.x)
@@ -147,7 +152,7 @@ class Narrowing:
         self.build.rebuild(op, [operand], element_of(operand) if exact else F32)
         if op.x in self.keep_wide:
             self.keep_wide.add(op.result)
-        if isinstance(op, ReduceOp):
+        if isinstance(op, ReduceOp | ScanOp):
             self.fine.add(op.result)
             self.build.values[op.result] = self.build.convert(self.build.new(op.result), F32)
         self._round(op)

@@ -7,6 +7,7 @@ from xdsl.dialects.builtin import IntegerType
 from xdsl.ir import Operation, SSAValue
 
 from npucc.dialects.graph import (
+    ArgsortOp,
     BitcastOp,
     CastOp,
     CeilOp,
@@ -17,9 +18,11 @@ from npucc.dialects.graph import (
     GraphOp,
     LogSoftmaxOp,
     ModOp,
+    NonzeroOp,
     ReduceOp,
     RemOp,
     RoundOp,
+    ScanOp,
     SoftmaxOp,
     WindowReduceOp,
     blocks_within,
@@ -29,7 +32,7 @@ from npucc.dialects.graph_ops.logic import ComparisonOp
 from npucc.passes.graph.rebuilding import F32
 from npucc.types import element_of
 
-_STEPS = (ComparisonOp, FloorOp, CeilOp, RoundOp, ModOp, RemOp)
+_STEPS = (ComparisonOp, FloorOp, CeilOp, RoundOp, ModOp, RemOp, ArgsortOp, NonzeroOp)
 """Ops whose result jumps: the least change of an operand can be the difference between two integers."""
 
 
@@ -78,9 +81,9 @@ def _is_step(op: GraphOp) -> bool:
 
 def _passes_on(op: GraphOp) -> bool:
     """Element-wise ops, movements, and reductions that pick an element."""
-    if isinstance(op, ReduceOp | WindowReduceOp):
+    if isinstance(op, ReduceOp | WindowReduceOp | ScanOp):
         return op.fn.data in ("max", "min")
-    return not isinstance(op, ContractionOp | SoftmaxOp | LogSoftmaxOp)
+    return not isinstance(op, ContractionOp | SoftmaxOp | LogSoftmaxOp | ArgsortOp | NonzeroOp)
 
 
 def comes_from_wide_integer(op: CastOp) -> bool:

@@ -58,10 +58,10 @@ def emit_root(
         case graph.LogSoftmaxOp():
             builder.insert(tile.NormOp(inputs[0], target, "log_softmax"))
         case graph.ArgsortOp() if workspace is not None:
-            builder.insert(tile.SortOp(inputs[0], target, workspace, bool(root.descending.value.data)))
+            builder.insert(tile.SortOp(inputs[0], target, workspace, root.line, bool(root.descending.value.data)))
         case graph.ScanOp():
             flags = bool(root.exclusive.value.data), bool(root.reverse.value.data)
-            builder.insert(tile.ScanOp(inputs[0], target, root.fn.data, *flags))
+            builder.insert(tile.ScanOp(inputs[0], target, root.line, root.fn.data, *flags))
         case graph.NonzeroOp():
             builder.insert(tile.CompressOp(inputs[0], None, target, PADDING))
         case graph.CompressOp():

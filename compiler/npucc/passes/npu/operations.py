@@ -162,8 +162,12 @@ def _norm(op: tile.NormOp) -> Form:
     return Form("v.norm", operands, {"fn": NormFn[op.fn.data.upper()]})
 
 
-def _lines(operands: Sequence[OperandView]) -> list[OperandView]:
-    """Operands of lines of different lengths: the axes in front in as few as they have in common."""
+def _lines(operands: Sequence[OperandView], axis: int = -1) -> list[OperandView]:
+    """Operands of lines along `axis`, which may differ in length: it comes last, the other axes are as few as the
+    operands have in common."""
+    operands = [
+        replace(each, dims=_last(each.dims, axis), strides=_last(each.strides, axis)) for each in operands
+    ]
     lead = operands[0].dims[:-1]
     if all(extent == 1 for extent in lead):
         return [replace(each, dims=each.dims[-1:], strides=each.strides[-1:]) for each in operands]
@@ -174,8 +178,14 @@ def _lines(operands: Sequence[OperandView]) -> list[OperandView]:
     ]
 
 
+def _last(values: Dims, axis: int) -> Dims:
+    """`values` with the one of `axis` at the end."""
+    line = axis % len(values)
+    return (*values[:line], *values[line + 1 :], values[line])
+
+
 def _sort(op: tile.SortOp) -> Form:
-    operands = _lines([_plain("dst", op.dst), _plain("src", op.src)])
+    operands = _lines([_plain("dst", op.dst), _plain("src", op.src)], op.axis.value.data)
     return Form("v.sort", [*operands, _plain("work", op.work)], _flags(descending=op.descending))
 
 
@@ -187,7 +197,7 @@ def _flags(**flags: IntegerAttr[IntegerType]) -> dict[str, FieldValue]:
 def _scan(op: tile.ScanOp) -> Form:
     fields: dict[str, FieldValue] = {"fn": ReduceFn[op.fn.data.upper()]}
     fields |= _flags(exclusive=op.exclusive, reverse=op.reverse)
-    return Form("v.scan", _lines([_plain("dst", op.dst), _plain("src", op.src)]), fields)
+    return Form("v.scan", _lines([_plain("dst", op.dst), _plain("src", op.src)], op.axis.value.data), fields)
 
 
 def _compress(op: tile.CompressOp) -> Form:
