@@ -14,8 +14,8 @@ import pytest
 from npucc.conformance import KINDS, cases_of, find_case, is_numeric, run_case
 
 FOLDER = Path(__file__).parent
-LEAST_PASSES = 0.8
-LEAST_SHARE_ON_THE_NPU = 0.8
+LEAST_PASSES = 2020
+LEAST_SHARE_ON_THE_NPU = 0.97
 
 
 def recorded(name: str) -> Any:
@@ -50,13 +50,13 @@ def test_the_list_of_cases_is_that_of_the_installed_onnx():
 def test_recorded_outcomes_are_of_cases_that_exist():
     known = {name for names in NAMES.values() for name in names}
     assert FAILURES.keys() <= known
-    assert HOST.keys() <= known - FAILURES.keys()
+    assert HOST.keys() <= known
 
 
 def test_most_cases_pass_and_numbers_need_no_host():
     """What all cases together must reach; the data files say what each one reaches."""
     total = sum(len(names) for names in NAMES.values())
-    assert total - len(FAILURES) >= LEAST_PASSES * total
+    assert total - len(FAILURES) >= LEAST_PASSES
     numeric = numeric_cases()
     alone = [name for name in numeric if name not in FAILURES and name not in HOST]
     assert len(alone) >= LEAST_SHARE_ON_THE_NPU * len(numeric)

@@ -35,9 +35,10 @@ def main() -> int:
         if outcome.result in ("wrong", "crash"):
             bad += 1
             print(f"{case.name}: {outcome.result}, {outcome.reason}", file=sys.stderr)
-        elif outcome.refusal:
+            continue
+        if outcome.refusal:
             failures[case.name] = outcome.refusal
-        elif outcome.host:
+        if outcome.host:
             host[case.name] = ", ".join(outcome.host)
     _write("cases", {kind: sorted(cases_of(kind)) for kind in KINDS})
     _write("expected_failures", dict(sorted(failures.items())))

@@ -15,7 +15,7 @@ from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
 from npucc.frontend.selection import repeat_axes, take
 from npucc.frontend.tensors import checked_elements
-from npucc.types import Array, element_of, is_float, numpy_dtype, shape_of
+from npucc.types import Array, element_of, element_type, is_float, numpy_dtype, shape_of
 
 
 @dataclass(frozen=True)
@@ -159,11 +159,14 @@ def _resize(node: ImportNode, axes: list[AxisResize], sampling: Sampling) -> SSA
 def _resize_axes(node: ImportNode, x: SSAValue, axes: dict[int, AxisResize], sampling: Sampling) -> SSAValue:
     if sampling.mode == "nearest":
         return _nearest(node, x, axes, sampling)
-    if not is_float(element_of(x)):
-        raise Unsupported("interpolated tensors are floats", str(element_of(x)), "cast to float before Resize")
+    element = element_of(x)
+    if not is_float(element):
+        if sampling.mode != "linear":
+            raise Unsupported("integers are not resized by cubics", str(element), "cast to float before Resize")
+        x = node.build.cast(x, element_type("f32"))
     for axis, entry in axes.items():
         x = _apply_matrix(node, x, axis, interpolation_matrix(entry, sampling))
-    return x
+    return node.build.cast(x, element)  # truncates, as onnxruntime does
 
 
 def _nearest(node: ImportNode, x: SSAValue, axes: dict[int, AxisResize], sampling: Sampling) -> SSAValue:
