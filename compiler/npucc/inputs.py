@@ -126,8 +126,10 @@ def input_kind(name: str) -> InputKind:
     raise NpuError(USAGE, "no such kind of inputs", found=name, remedy=f"use one of {', '.join(get_args(InputKind))}")
 
 
-def seeded_inputs(ports: Sequence[Port], seed: int, kind: InputKind = "normal") -> dict[str, Array]:
-    """Random values.
+def seeded_inputs(
+    ports: Sequence[Port], seed: int, kind: InputKind = "normal", fixed: Mapping[str, int] | None = None
+) -> dict[str, Array]:
+    """Random values; inputs in `fixed` are full of that number instead.
 
     `normal`: floats from N(0, 1), integers from 0..7 (small enough for indices), booleans evenly. `wide`: floats of
     either sign (float8_e8m0: positive), magnitudes spread evenly in the logarithm from 1e-6 to 1e4, with zeros;
@@ -138,7 +140,8 @@ def seeded_inputs(ports: Sequence[Port], seed: int, kind: InputKind = "normal") 
     error is all that is left to see.
     """
     rng = np.random.default_rng(seed)
-    return {port.name: _draw(port, rng, kind) for port in ports}
+    drawn = {port.name: _draw(port, rng, kind) for port in ports}
+    return {name: np.full_like(array, (fixed or {}).get(name, array)) for name, array in drawn.items()}
 
 
 def _draw(port: Port, rng: np.random.Generator, kind: InputKind) -> Array:

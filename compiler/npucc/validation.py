@@ -38,6 +38,7 @@ def validate(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     seed: int = 0,
     inputs_kind: InputKind = "normal",
+    fixed: Mapping[str, int] | None = None,
     rtol: float | None = None,
     atol: float | None = None,
     per_layer: bool = False,
@@ -45,13 +46,14 @@ def validate(
 ) -> ValidateResult:
     """Run on the NPU and in onnxruntime with the same inputs (given, or drawn from `seed`) and compare.
 
+    `fixed`: inputs that keep this value while the others are drawn.
     `rtol` / `atol` replace the default tolerance (`comparison.default_tolerance`). `per_layer` compares every tensor of
     the model: they all become outputs, so that no operator is fused with the next. `check_hazards` also proves that the
     overlap of engines cannot change a value (NPU-E0430 otherwise).
     """
     source = with_all_tensors(model) if per_layer else model
     execution = Execution(source, target, options)
-    values = drawn_or_given(execution, inputs, shapes, seed, inputs_kind)
+    values = drawn_or_given(execution, inputs, shapes, seed, inputs_kind, fixed)
     result = execution.run(values, cycles=True)
     if check_hazards:
         require_hazard_free(result, execution.target)
@@ -78,11 +80,13 @@ def drawn_or_given(
     shapes: Mapping[str, tuple[int, ...]] | None,
     seed: int,
     kind: InputKind = "normal",
+    fixed: Mapping[str, int] | None = None,
 ) -> dict[str, Concrete]:
     """The given values (`x.0`, `x.1` ... for a sequence x), else random ones of the declared or given shapes."""
     if inputs is not None:
         return from_arrays(execution.declared, inputs)
-    return dict(seeded_inputs(input_ports(execution.declared, execution.options.dims, shapes or {}), seed, kind))
+    ports = input_ports(execution.declared, execution.options.dims, shapes or {})
+    return dict(seeded_inputs(ports, seed, kind, fixed))
 
 
 def require_hazard_free(result: ExecutionResult, target: Target) -> None:

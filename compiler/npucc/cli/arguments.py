@@ -87,6 +87,8 @@ class ModelFile:
     path: Path
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
     inputs_kind: str = "normal"
+    values: dict[str, int] = field(default_factory=dict[str, int])
+    """Inputs that keep a value while the others are drawn."""
 
 
 def resolve_model(name: str) -> ModelFile:
@@ -103,7 +105,7 @@ def resolve_model(name: str) -> ModelFile:
 
     model = published_model(name)
     shapes = {key: tuple(shape) for key, shape in model.run_inputs.items()}
-    return ModelFile(fetch_model(name), shapes, model.inputs_kind)
+    return ModelFile(fetch_model(name), shapes, model.inputs_kind, model.run_values)
 
 
 def input_shapes(

@@ -93,7 +93,8 @@ def run(
             require_hazard_free(executed, execution.target)
         _report(run_result_of(execution, executed), flattened(executed.outputs), save_outputs)
         return
-    values = None if timing_only else (given if given is not None else seeded_inputs(program.inputs, seed))
+    drawn = None if given is not None else seeded_inputs(program.inputs, seed, fixed=request.file.values)
+    values = None if timing_only else given or drawn
     result = simulate(program, values, target=machine, timeline=trace is not None)
     if check_hazards:
         require_no_hazards(program, machine, result.loads)

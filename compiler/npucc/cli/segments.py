@@ -48,4 +48,5 @@ def execute_segments(
     source = with_node_outputs(file.path, list(request.taps)) if request.taps else file.path
     execution = Execution(source, load_target(request.target), request.options)
     shapes = input_shapes(file, request.given, request.options)
-    return execution, execution.run(drawn_or_given(execution, request.given, shapes, request.seed), cycles=True)
+    values = drawn_or_given(execution, request.given, shapes, request.seed, fixed=file.values)
+    return execution, execution.run(values, cycles=True)

@@ -108,6 +108,7 @@ def validate(
             shapes=input_shapes(file, given, options),
             seed=seed,
             inputs_kind=input_kind(inputs_kind or file.inputs_kind),
+            fixed=file.values,
             rtol=rtol,
             atol=atol,
             per_layer=per_layer,

@@ -15,7 +15,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
@@ -33,8 +33,9 @@ DOWNLOAD_SECONDS = 600
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """One entry of the table. `run_inputs`: a shape for each input, with which the model can be run; `inputs_kind`:
-    what to draw them as (`npucc.inputs`): a detector answers noise with scores that are all but 0."""
+    """One entry of the table. `run_inputs`: a shape for each input, with which the model can be run; `run_values`:
+    inputs that take no other value; `inputs_kind`: what to draw the others as (`npucc.inputs`): a detector answers
+    noise with scores that are all but 0."""
 
     name: str
     registry: str
@@ -46,6 +47,7 @@ class PublishedModel:
     license: str
     run_inputs: dict[str, list[int]]
     inputs_kind: str = "normal"
+    run_values: dict[str, int] = field(default_factory=dict[str, int])
 
     @property
     def is_light(self) -> bool:

@@ -173,7 +173,7 @@ class _LoopBuilder:
         pieces = [self._piece(value) for value in wanted.scanned]
         number = self._row(np.arange(wanted.steps or 0, dtype=np.int64)) if counter is None else counter
         step = Step(number, carried, pieces, self._row)
-        with _inside(build, self.block, max(wanted.steps or 1, 1)):
+        with _inside(build, self.block, self._least_steps()):
             self.following, self.stacked = body(step)
             self._check(self.following)
             if counter is not None:
@@ -189,6 +189,12 @@ class _LoopBuilder:
         wanted = self.wanted
         is_static = wanted.steps is not None and wanted.trip is None and not wanted.conditional
         return is_static and 0 < (wanted.steps or 0) * sum(1 for _ in self.block.walk()) <= UNROLLED_OPS
+
+    def _least_steps(self) -> int:
+        """Of a loop that may stop early one step counts as the model's work: a bound must not be too high."""
+        wanted = self.wanted
+        static = wanted.trip is None and not wanted.conditional
+        return max(wanted.steps or 1, 1) if static else 1
 
     def _row(self, table: Array) -> SSAValue:
         """A table is scanned like any other value, and dropped again if nobody reads it."""
