@@ -70,4 +70,4 @@ class Bindings:
 
 
 def _part(mapping: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    return {name: mapping[name] for name in names if name in mapping}
+    return {name: value for name, value in mapping.items() if name in names}

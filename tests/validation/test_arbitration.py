@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 from npucc.arbitration import precise_output
+from npucc.execution import Execution
 from npucc.reference import run_reference
 from npucc.validation import validate
 from onnx import TensorProto, helper, numpy_helper
@@ -46,31 +47,27 @@ def test_an_inexact_reference_does_not_fail_an_exact_result():
 
 def test_a_wrong_result_still_fails(monkeypatch):
     """An error of our own is not excused: onnxruntime agrees with f64, so it stays the reference."""
-    import npucc.validation as validation
-
-    real = validation.simulate
+    real = Execution.run
 
     def wrong(*args, **kwargs):
         result = real(*args, **kwargs)
         result.outputs["y"] = result.outputs["y"] * np.float32(1.01)
         return result
 
-    monkeypatch.setattr(validation, "simulate", wrong)
+    monkeypatch.setattr(Execution, "run", wrong)
     assert not validate(logits_model(0.0)).passed
     assert not validate(logits_model(-15.0)).passed
 
 
 def test_only_the_elements_where_onnxruntime_is_wrong_are_excused(monkeypatch):
     """One element of our own is wrong among many that are excused: the tensor fails, with one mismatch."""
-    import npucc.validation as validation
-
-    real = validation.simulate
+    real = Execution.run
 
     def wrong(*args, **kwargs):
         result = real(*args, **kwargs)
         result.outputs["y"][3, 2] *= np.float32(1.5)
         return result
 
-    monkeypatch.setattr(validation, "simulate", wrong)
+    monkeypatch.setattr(Execution, "run", wrong)
     result = validate(logits_model(-15.0))
     assert not result.passed and result.outputs[0].mismatches == 1

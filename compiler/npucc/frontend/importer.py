@@ -29,6 +29,7 @@ from npucc.frontend.load import LoadedModel, ModelSource, load_model
 from npucc.frontend.model_work import ModelWork
 from npucc.frontend.node import Bounded, ByStep, ImportNode, Output, Value
 from npucc.frontend.node_support import (
+    KNOWN_OP,
     can_run,
     domain_of,
     has_body,
@@ -147,8 +148,11 @@ class GraphImport(ProgramUnderConstruction):
         except (Defer, NeedsHost, NeedsValue, Unsupported, Malformed, VerifyException) as problem:
             self.build.count = before
             deferral = self._deferral(node, problem)
-            if deferral is not None:
+            unknown = unknown_ops(self.loaded, [node]) if is_control_flow(node) else []
+            if deferral is not None and not unknown:
                 return self._defer(position, deferral)
+            if unknown:
+                problem = Unsupported(f"ops in bodies have {KNOWN_OP}", ", ".join(unknown))
             if isinstance(problem, Unsupported):
                 self.refuse(where, problem)
                 return self._give_up(node, label, problem)
@@ -175,7 +179,7 @@ class GraphImport(ProgramUnderConstruction):
                 return self._wait_for_value(node, problem)
             case _:
                 pass
-        if not is_control_flow(node) or unknown_ops(self.loaded, [node]):
+        if not is_control_flow(node):
             return None
         # A branch that is not taken may contradict the shapes, a loop may change them from step to step.
         rule = getattr(problem, "rule", "shapes and types fit")

@@ -13,6 +13,7 @@ from npucc.frontend.load import LoadedModel
 from npucc.frontend.problems import Unsupported
 from npucc.frontend.registry import find_importer
 
+KNOWN_OP = "an importer function or a function body"
 CONTROL_FLOW = frozenset(("If", "Loop", "Scan"))
 
 
@@ -66,4 +67,4 @@ def qualified(node: NodeProto, opsets: Mapping[str, int]) -> str:
 def no_importer(node: NodeProto, version: int) -> Unsupported:
     """The op is unknown."""
     found = f"{node.domain or 'ai.onnx'}.{node.op_type} at opset {version}"
-    return Unsupported("the op has an importer function or a function body", found)
+    return Unsupported(f"the op has {KNOWN_OP}", found)
