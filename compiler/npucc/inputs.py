@@ -18,6 +18,7 @@ from numpy.lib import format as npy
 from npucc.element_conversion import converted
 from npucc.results import Array
 from npucc.stored_types import readable, restored, storable
+from npucc.token_inputs import token_inputs
 
 BAD_NPZ = error_code("NPU-E0010", ExitCode.BAD_INPUT, "The .npz file cannot be read")
 BAD_VALUES = error_code("NPU-E0011", ExitCode.BAD_INPUT, "The input values do not fit the model's inputs")
@@ -115,7 +116,7 @@ def check_inputs(ports: Sequence[Port], arrays: Mapping[str, Array]) -> None:
         raise NpuError(BAD_VALUES, "the given inputs do not fit the model", problems=problems)
 
 
-InputKind = Literal["normal", "wide", "edges", "picture"]
+InputKind = Literal["normal", "wide", "edges", "picture", "tokens"]
 
 
 def input_kind(name: str) -> InputKind:
@@ -137,11 +138,17 @@ def seeded_inputs(
     sprinkled in; integers at the ends of their range. Models that use integers as indices accept `normal` only.
     `picture`: images (float, four axes, one or three channels in front) are pages of handwritten digits, dark on
     light, pixels 0 to 255; other inputs as normal. Detectors answer noise with scores near 0, where a logarithmic
-    error is all that is left to see.
+    error is all that is left to see. `tokens`: tokens, masks and positions by the inputs' names (`token_inputs`).
     """
     rng = np.random.default_rng(seed)
+<<<<<<< Updated upstream
     drawn = {port.name: _draw(port, rng, kind) for port in ports}
     return {name: np.full_like(array, (fixed or {}).get(name, array)) for name, array in drawn.items()}
+=======
+    if kind == "tokens":
+        return token_inputs(ports, rng)
+    return {port.name: _draw(port, rng, kind) for port in ports}
+>>>>>>> Stashed changes
 
 
 def _draw(port: Port, rng: np.random.Generator, kind: InputKind) -> Array:

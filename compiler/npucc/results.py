@@ -36,6 +36,12 @@ class TensorResult(_Result):
         "the last nodes computed in f64, while the NPU is inside; not counted in `mismatches`. For 16-bit types: "
         "elements in which onnxruntime is that inexact; the figures are then against f64",
     )
+    quantized: str | None = Field(
+        default=None,
+        description="how an output of a quantized model passed that breaks the tolerance: `close` (at most one step on "
+        "99.9% of the elements, or 1% of full scale), or `step by step` (so is every quantized tensor on the way, "
+        "computed by onnxruntime from the NPU's own)",
+    )
 
 
 class EngineResult(_Result):

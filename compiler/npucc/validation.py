@@ -23,6 +23,7 @@ from npucc.execution.inputs import from_arrays, input_ports
 from npucc.frontend import ModelSource
 from npucc.inputs import InputKind, seeded_inputs
 from npucc.options import Options
+from npucc.quantized_rule import is_quantized, judge_quantized, rule_text
 from npucc.reference import run_reference, run_session, session_for
 from npucc.results import Array, OverflowResult, TensorResult, ValidateResult, describe_array
 from npucc.run_results import flattened, precision_of, run_result_of
@@ -61,14 +62,22 @@ def validate(
     tolerance = tolerance_for(precision_of(result), rtol, atol)
     actual = flattened(result.outputs)
     compared = [_judged(source, values, name, actual, reference, tolerance) for name in {**actual, **reference}]
+    rule = str(tolerance)
+    if rtol is None and atol is None and is_quantized(proto := load_proto(source)):
+
+        def run(watched: onnx.ModelProto) -> Mapping[str, Array]:
+            return flattened(Execution(watched, target, options).run(values).outputs)
+
+        judge_quantized(proto, values, compared, actual, reference, run, tolerance)
+        rule = f"{rule}; {rule_text()}"
     outputs, tensors = _split(model, compared) if per_layer else (compared, [])
     failed = [tensor.name for tensor in compared if tensor.passed is False]
-    run = run_result_of(execution, result, outputs)
+    figures = run_result_of(execution, result, outputs)
     return ValidateResult(
-        **run.model_dump(exclude={"outputs"}),
+        **figures.model_dump(exclude={"outputs"}),
         outputs=outputs,
         passed=not failed,
-        tolerance=str(tolerance),
+        tolerance=rule,
         tensors=tensors,
         first_mismatch=failed[0] if failed else None,
     )

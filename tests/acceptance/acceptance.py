@@ -1,8 +1,9 @@
 """Everything that must hold for a model on a target, checked from ONNX file to cycles.
 
-    python tests/acceptance/acceptance.py [MODEL ...] [-t TARGET] [--precision f16] [--weights given|seeded]
+    python tests/acceptance/acceptance.py [MODEL ...] [-t TARGET] [--precision f16] [--weights given|seeded] [--sizes]
 
-Without models: the acceptance list. A row per model; exit code 1 when a check fails, with the reasons below the table.
+Without models: the acceptance list. `--sizes`: also with every other size of the symbolic dims that the table of
+published models lists. A row per model; exit code 1 when a check fails, with the reasons below the table.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import process_time
 
 from npucc.cli.arguments import resolve_model
 from npucc.cli.console import table_lines
-from npucc.driver import make_context, simulate, start
+from npucc.driver import compile, make_context, simulate, start
 from npucc.frontend import ModelSource
 from npucc.frontend.models import published_models
 from npucc.frontend.weights import seeded_weights
@@ -25,7 +26,9 @@ from npucc.inputs import InputKind, input_kind, seeded_inputs
 from npucc.ir_files import parse_ir
 from npucc.options import Options
 from npucc.pipeline import Step, pipeline
+from npucc.quantized_rule import is_quantized, judge_quantized
 from npucc.reference import run_reference
+from npucc.results import Array
 from npucc.text_passes import module_text
 from npucc.validation import chosen_tolerance, judge, load_proto
 from npuisa.assembly import assemble_file
@@ -35,6 +38,7 @@ from npuisa.program import Program
 from npuisa.program_file import load, save
 from npuisa.target import Target
 from npusim.hazards import check_hazards
+from onnx import ModelProto
 from xdsl.dialects.builtin import ModuleOp
 
 MAX_OPS = 10_000
@@ -45,6 +49,12 @@ REAL_MODELS = (
     "ch-pp-ocrv4-det-infer",
     "ch-pp-ocrv4-rec-infer",
     "standard-v3-3-model",
+)
+QUANTIZED_MODELS = (
+    "resnet-50-arc-qint8",
+    "smart-turn-v3.2-cpu",
+    "minilm-l6-model-quantized",
+    "onnx-model-quantized",
 )
 HEADER = ("model", "weights", "compile s", "simulate s", "max ops", "cycles", "efficiency", "worst SQNR dB", "")
 
@@ -79,15 +89,19 @@ class Verdict:
 
 
 def examine(name: str, weights: str, target: Target, options: Options, kind: str = "") -> Verdict:
-    """Run every check on one model; `weights`: `given`, or `seeded` for models whose weights are mere constants."""
-    verdict = Verdict(name, weights)
+    """Run every check on one model; `weights`: `given`, or `seeded` for models whose weights are mere constants.
+
+    Its symbolic dims have the sizes of `options.dims`, if there are any.
+    """
+    sizes = ", ".join(f"{symbol}={size}" for symbol, size in options.dims.items())
+    verdict = Verdict(f"{name} ({sizes})" if sizes else name, weights)
     file = resolve_model(name)
     source: ModelSource = file.path if weights == "given" else seeded_weights(load_proto(file.path), 1)
     try:
-        program = _compile(source, file.shapes, target, options, verdict)
+        program = _compile(source, {} if sizes else file.shapes, target, options, verdict)
         verdict.problems += _round_trip(program)
         verdict.problems += [f"hazard: {hazard}" for hazard in check_hazards(program, target, limit=3)]
-        _run(source, program, target, verdict, input_kind(kind or file.inputs_kind))
+        _run(source, program, target, options, verdict, input_kind(kind or file.inputs_kind))
     except NpuError as error:
         verdict.problems.append(str(error))
     return verdict
@@ -133,22 +147,33 @@ def _round_trip(program: Program) -> Iterator[str]:
             yield "program -> assembly -> program changed the bytes"
 
 
-def _run(source: ModelSource, program: Program, target: Target, verdict: Verdict, kind: InputKind) -> None:
+def _run(
+    source: ModelSource, program: Program, target: Target, options: Options, verdict: Verdict, kind: InputKind
+) -> None:
     """Values against onnxruntime, and the sums of the cycle report."""
     inputs = seeded_inputs(program.inputs, 0, kind)
     begin = process_time()
     result = simulate(program, inputs, target=target)
     verdict.simulate_seconds = process_time() - begin
-    reference = run_reference(source, inputs)
+    reference, proto = run_reference(source, inputs), load_proto(source)
     tolerance = chosen_tolerance(program, None, None)
-    for name, array in result.outputs.items():
-        compared = judge(source, inputs, name, array, reference[name], tolerance)
-        if compared.passed is False:
+    compared = [
+        judge(source, inputs, name, array, reference[name], tolerance) for name, array in result.outputs.items()
+    ]
+    if is_quantized(proto):
+
+        def run(watched: ModelProto) -> dict[str, Array]:
+            shapes = {name: array.shape for name, array in inputs.items()}
+            return simulate(compile(watched, target, options, shapes=shapes), inputs, target=target).outputs
+
+        judge_quantized(proto, inputs, compared, result.outputs, reference, run, tolerance)
+    for tensor in compared:
+        if tensor.passed is False:
             verdict.problems.append(
-                f"{name}: {compared.mismatches} mismatches, SQNR {compared.sqnr_db} dB ({tolerance})"
+                f"{tensor.name}: {tensor.mismatches} mismatches, SQNR {tensor.sqnr_db} dB ({tolerance})"
             )
-        if compared.sqnr_db is not None:
-            verdict.worst_sqnr = min(compared.sqnr_db, verdict.worst_sqnr or compared.sqnr_db)
+        if tensor.sqnr_db is not None:
+            verdict.worst_sqnr = min(tensor.sqnr_db, verdict.worst_sqnr or tensor.sqnr_db)
     report = result.report
     assert report is not None
     verdict.cycles, verdict.efficiency = report.cycles, report.efficiency
@@ -162,9 +187,15 @@ def _run(source: ModelSource, program: Program, target: Target, verdict: Verdict
 def work_list(models: list[str], weights: str) -> list[tuple[str, str]]:
     """(model, weights) in order; the light models of the list are examined with both kinds of weights."""
     light = [name for name in published_models() if name.startswith("light-")]
-    chosen = models or ["digits", *light, *REAL_MODELS]
+    chosen = models or ["digits", *light, *REAL_MODELS, *QUANTIZED_MODELS]
     kinds = {True: (weights,) if weights else ("given", "seeded"), False: ("given",)}
     return [(name, kind) for name in chosen for kind in kinds[name.startswith("light-")]]
+
+
+def sizes_of(name: str) -> list[dict[str, int]]:
+    """The sizes of symbolic dims that a published model is run with; {}: its usual shapes."""
+    known = published_models()
+    return [{}, *(known[name].sizes if name in known else [])]
 
 
 def main() -> int:
@@ -175,12 +206,14 @@ def main() -> int:
     parser.add_argument("--precision", default="")
     parser.add_argument("--weights", choices=("given", "seeded"), default="")
     parser.add_argument("--inputs-kind", default="")
+    parser.add_argument("--sizes", action="store_true")
     arguments = parser.parse_args()
     target, options = Target.load(arguments.target), Options(precision=arguments.precision)
     verdicts: list[Verdict] = []
     for name, weights in work_list(arguments.models, arguments.weights):
-        verdicts.append(examine(name, weights, target, options, arguments.inputs_kind))
-        print(f"{verdicts[-1].row()}", file=sys.stderr)
+        for dims in sizes_of(name) if arguments.sizes else [{}]:
+            verdicts.append(examine(name, weights, target, replace(options, dims=dims), arguments.inputs_kind))
+            print(f"{verdicts[-1].row()}", file=sys.stderr)
     print("\n".join(table_lines(HEADER, [verdict.row() for verdict in verdicts])))
     failed = [verdict for verdict in verdicts if verdict.problems]
     for verdict in failed:

@@ -12,13 +12,13 @@ from npuisa.errors import NpuError
 from npuisa.target import Target
 
 sys.path.insert(0, str(Path(__file__).parent))
-from acceptance import REAL_MODELS, examine
+from acceptance import QUANTIZED_MODELS, REAL_MODELS, examine, sizes_of
 
 LIGHT = tuple(name for name in published_models() if name.startswith("light-"))
 OTHER_TARGETS = ("phone-npu-m1-class", "tpu-v4i-class")
 
 
-def check(model: str, weights: str, target: str, precision: str) -> None:
+def check(model: str, weights: str, target: str, precision: str, dims: dict[str, int] | None = None) -> None:
     if model in published_models():
         try:
             fetch_model(model)
@@ -26,7 +26,7 @@ def check(model: str, weights: str, target: str, precision: str) -> None:
             if error.entry.code == "NPU-E0902":
                 pytest.skip(f"the registry cannot be reached: {error.found}")
             raise
-    assert examine(model, weights, Target.load(target), Options(precision=precision)).problems == []
+    assert examine(model, weights, Target.load(target), Options(precision=precision, dims=dims or {})).problems == []
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,18 @@ def test_light_models_as_they_are(model: str) -> None:
 @pytest.mark.parametrize("precision", ["", "f16"])
 def test_published_models(model: str, precision: str) -> None:
     check(model, "given", "edge-4t", precision)
+
+
+@pytest.mark.parametrize("model", QUANTIZED_MODELS)
+def test_quantized_models(model: str) -> None:
+    check(model, "given", "edge-4t", "")
+
+
+@pytest.mark.parametrize("model", ["standard-v3-3-model", "nsnet2-20ms-baseline"])
+def test_other_sizes(model: str) -> None:
+    """The script's `--sizes` does this for all models."""
+    for dims in sizes_of(model):
+        check(model, "given", "edge-4t", "", dims)
 
 
 @pytest.mark.parametrize("target", OTHER_TARGETS)

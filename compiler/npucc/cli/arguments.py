@@ -67,8 +67,9 @@ def parse_dims(texts: list[str]) -> dict[str, int]:
     dims: dict[str, int] = {}
     for text in [part for item in texts for part in item.split(",") if part]:
         name, size = _split(text, "=", "--dim")
-        if not size.isdigit() or int(size) < 1:
-            raise NpuError(USAGE, "--dim needs a positive whole number", found=text, remedy="write --dim batch=1")
+        if not size.isdigit():
+            remedy = "write --dim batch=1"
+            raise NpuError(USAGE, "--dim needs a whole number that is not negative", found=text, remedy=remedy)
         dims[name] = int(size)
     return dims
 

@@ -53,7 +53,8 @@ InputsKind = Annotated[
     str,
     typer.Option(
         "--inputs-kind",
-        help="Drawn inputs: normal; wide (magnitudes, ranges); edges (NaN, inf, -0); picture (a page of digits). "
+        help="Drawn inputs: normal; wide (magnitudes, ranges); edges (NaN, inf, -0); picture (a page of digits); "
+        "tokens (of a language model, with mask and positions). "
         "Default: what suits a published model, else normal.",
     ),
 ]
@@ -150,4 +151,6 @@ def _verdict(tensor: TensorResult) -> str:
     if tensor.reference_mismatches:
         excused = f"({tensor.reference_mismatches} where onnxruntime is the inexact one, by f64)"
         return f"ok {excused}" if tensor.passed else f"DIFFERS {excused}"
+    if tensor.quantized:
+        return f"ok ({tensor.quantized})"
     return "ok" if tensor.passed else "DIFFERS"

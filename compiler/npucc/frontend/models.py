@@ -46,6 +46,8 @@ class PublishedModel:
     bytes: int
     license: str
     run_inputs: dict[str, list[int]]
+    sizes: list[dict[str, int]] = field(default_factory=list[dict[str, int]])
+    """Other sizes of the symbolic dims with which the model must work, too."""
     inputs_kind: str = "normal"
     run_values: dict[str, int] = field(default_factory=dict[str, int])
 
