@@ -67,6 +67,7 @@ class GraphBuilder:
         self.meanings: dict[SSAValue, object] = {}
         """What importers know of values beyond their type (see `dequantized`)."""
         self._known: dict[SSAValue, tuple[str, Array]] = {}
+        self._made: dict[tuple[int, str], SSAValue] = {}
         self._scalars: dict[tuple[str, bytes], SSAValue] = {}
 
     def scratch(self) -> GraphBuilder:
@@ -97,7 +98,10 @@ class GraphBuilder:
         return op.result
 
     def constant(self, array: Array, name: str) -> SSAValue:
-        """A constant tensor; the array goes into the store under (a unique form of) `name`."""
+        """A constant tensor; the array goes into the store under (a unique form of) `name`, the same one once."""
+        made = self._made.get((id(array), name))
+        if made is not None:
+            return made
         try:
             element_of_numpy(array.dtype)
         except KeyError:
@@ -105,6 +109,7 @@ class GraphBuilder:
         symbol = self.constants.add(name, array)
         value = self.emit(graph.ConstantOp(symbol, tensor_of(array)))
         self._known[value] = (name, array)
+        self._made[id(array), name] = value  # `_known` keeps the array, so that its id stays its own
         return value
 
     def scalar(self, number: float, like: SSAValue) -> SSAValue:

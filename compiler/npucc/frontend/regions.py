@@ -67,8 +67,10 @@ def loop(build: GraphBuilder, wanted: Loop, body: Callable[[Step], Yielded]) -> 
     """
     before = build.count
     made = _LoopBuilder(build, wanted)
-    made.fill(body)
+    with _unless_refused(made.block):
+        made.fill(body)
     if made.is_short():
+        made.block.drop_all_references()
         build.count = before
         return unrolled(build, wanted, body)
     return made.finish()
@@ -111,21 +113,32 @@ def branch(
     otherwise: Callable[[], Sequence[SSAValue]],
 ) -> list[SSAValue]:
     """Build a `graph.if`; NotUniform where the branches give values of different types."""
-    blocks: list[Block] = []
-    for make in (then, otherwise):
-        block = Block()
-        with _inside(build, block, 1):
-            block.add_op(graph.YieldOp(*make()))
-        blocks.append(block)
-    types = [[value.type for value in _yield(block).operands] for block in blocks]
-    if types[0] != types[1]:
-        raise NotUniform("the branches give values of the same types", f"{_text(types[0])} and {_text(types[1])}")
+    blocks = [Block(), Block()]
+    with _unless_refused(*blocks):
+        for block, make in zip(blocks, (then, otherwise)):
+            with _inside(build, block, 1):
+                block.add_op(graph.YieldOp(*make()))
+        types = [[value.type for value in _yield(block).operands] for block in blocks]
+        if types[0] != types[1]:
+            found = f"{_text(types[0])} and {_text(types[1])}"
+            raise NotUniform("the branches give values of the same types", found)
     made = graph.with_nodes(graph.IfOp(build.reshape(condition, ()), *blocks), [build.node] if build.node else [])
     build.count += 1
     build.block.add_op(made)
     return [
         result if all(shape_of(result)) else _empty(build, shape_of(result), result) for result in made.results
     ]
+
+
+@contextmanager
+def _unless_refused(*blocks: Block) -> Generator[None]:
+    """What is built meanwhile; after an error its ops are no longer users of the values around them."""
+    try:
+        yield
+    except BaseException:
+        for block in blocks:
+            block.drop_all_references()
+        raise
 
 
 @contextmanager
