@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import ml_dtypes
@@ -16,6 +17,9 @@ from npucc.driver import compile, simulate
 from npucc.interpreters.graph import run_graph
 from npucc.interpreters.tile import run_tile
 from npucc.options import Options
+from npucc.passes.graph.fuse import build_group
+from npucc.schedule.groups import group_problem
+from npucc.schedule.search import search
 from npucc.types import element_of_numpy, tensor
 from npuisa.target import Target
 from npusim.hazards import require_no_hazards
@@ -41,12 +45,12 @@ def numbers(rng: np.random.Generator, dtype: np.dtype, shape: tuple[int, ...]) -
     return values
 
 
-def module_of(arrays: list[Array], make: Callable[..., graph.GraphOp]) -> ModuleOp:
+def module_of(arrays: list[Array], make: Callable[..., graph.GraphOp], epilogue: bool = True) -> ModuleOp:
     """`@main` of one op and, where it may have one, an epilogue."""
     block = Block(arg_types=[tensor(array.shape, element_of_numpy(array.dtype)) for array in arrays])
     builder = Builder(InsertPoint.at_end(block))
     y = builder.insert(make(*block.args)).results[0]
-    if isinstance(y.owner, graph.GatherOp) and arrays[0].dtype.kind == "f":
+    if epilogue and isinstance(y.owner, graph.GatherOp) and arrays[0].dtype.kind == "f":
         y = builder.insert(graph.NegOp(y)).results[0]
     builder.insert(func.ReturnOp(y))
     main = func.FuncOp("main", FunctionType.from_lists([a.type for a in block.args], [y.type]), Region(block))
@@ -176,6 +180,30 @@ def test_an_embedding_moves_only_its_rows():
     np.testing.assert_array_equal(result.outputs["y"], table[ids])
     moved = 2 * 128 * 384 * 4
     assert result.cycles < 1.1 * moved / target.dram_bytes_per_cycle + 4 * target.dram.latency_cycles
+
+
+@pytest.mark.parametrize(
+    ("op", "shape", "axis", "places"),
+    [
+        ("Gather", (100, 64), 0, (4000,)),
+        ("Gather", (40_000, 64), 0, (3000,)),
+        ("Gather", (32, 100, 200), 2, (100,)),
+        ("GatherElements", (64, 4096), 1, (64, 4096)),
+        ("GatherElements", (4096, 64), 0, (4096, 64)),
+    ],
+)
+def test_the_schedule_is_priced_as_it_runs(op, shape, axis, places):
+    rng, target = np.random.default_rng(0), Target.load("edge-4t")
+    inputs = {"x": rng.standard_normal(shape).astype("f4"), "i": rng.integers(0, shape[axis], places)}
+    model = model_of([helper.make_node(op, ["x", "i"], ["y"], axis=axis)], inputs, {}, ["y"])
+    cycles = simulate(compile(model, target, Options()), inputs, target=target).cycles
+    table = np.zeros((math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])), "f4")
+    rows = op == "Gather"
+    indices = np.zeros((1, math.prod(places), 1) if rows else (table.shape[0], places[axis], table.shape[2]), "i8")
+    module = module_of([table, indices], graph.GatherOp, epilogue=False)
+    group = build_group([next(each for each in module.walk() if isinstance(each, graph.GatherOp))])
+    plan = search(group_problem(group, target, lambda _: "dram", lambda _: False), target, target.sram.bytes)
+    assert plan is not None and plan.cycles == pytest.approx(cycles, rel=0.1)
 
 
 @pytest.mark.parametrize("precision", ["f16", "bf16"])
