@@ -18,6 +18,7 @@ from npusim.costs import instruction_cost
 from npusim.faults import place
 from npusim.register_steps import share_register_values
 from npusim.sequence import Issued, StaticInstruction
+from npusim.timing_result import TimelineEntry
 
 Causes = defaultdict[str, float]
 
@@ -204,3 +205,26 @@ class StallLog:
             if self._starts[row] >= end:
                 return
             yield self._causes[row], min(end, self._ends[row]) - max(begin, self._starts[row])
+
+
+def book_tail(state: EngineState, cycles: float) -> None:
+    """The engine had nothing to do but complete its last result."""
+    assert state.last is not None
+    state.last.causes["fill_drain" if state.label == "mx" else "dram_latency"] += cycles
+
+
+def timeline_entry(state: EngineState, work: Work) -> TimelineEntry:
+    """The execution that just ended on `state`."""
+    assert state.issued is not None
+    return TimelineEntry(
+        work.index,
+        Engine(state.number),
+        state.start,
+        state.free_at,
+        state.done_at,
+        state.issued.offsets,
+        state.issued.accumulate,
+        work.cost.dram_read,
+        work.cost.dram_written,
+        tuple(state.dram_rates) if work.dram else (),
+    )

@@ -1,4 +1,4 @@
-"""How the books of a timing run become a `TimingResult`."""
+"""How the books of a timing run become a `TimingResult`, or an error when the engines wait for each other."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from npuisa.errors import ExitCode, NpuError, error_code
 from npuisa.instructions import Engine, SLd
 from npuisa.program import DebugEntry, Program
 from npuisa.target import Target
 
 from npusim.costs import ENGINE_LABELS
-from npusim.engine_state import Causes, Work
+from npusim.engine_state import Causes, EngineState, Work
+from npusim.faults import place
 from npusim.sequence import StaticInstruction
 from npusim.timing_result import (
     EngineTime,
@@ -23,6 +25,8 @@ from npusim.timing_result import (
     busy_cycles,
     round_to_total,
 )
+
+DEADLOCK = error_code("NPU-E0422", ExitCode.BAD_INPUT, "Engines wait for semaphores that nobody will post")
 
 _COST_CAUSES = {
     "compute": "useful",
@@ -163,3 +167,21 @@ def _groups(
         result.append(GroupTime(group, name, tuple(nodes), int(start), last, last - ended, whole))
         ended = max(ended, last)
     return tuple(result)
+
+
+def deadlock(program: Program, engines: Sequence[EngineState], semaphores: Sequence[int]) -> NpuError:
+    """The error of engines that wait for each other, with what each of them lacks."""
+    names = program.semaphore_names
+    problems: list[NpuError] = []
+    for state in engines:
+        if state.queue:
+            work = state.queue[0][0]
+            missing = [
+                names[semaphore] if semaphore < len(names) else str(semaphore)
+                for semaphore, need in work.needs
+                if semaphores[semaphore] < need
+            ]
+            where = place(program, work.index)
+            problems.append(NpuError(DEADLOCK, f"{state.label} waits", where, f"semaphore {', '.join(missing)}"))
+    remedy = "every wait needs a post before it in program order and a consumer of its own"
+    return NpuError(DEADLOCK, "the engines wait for each other", remedy=remedy, problems=problems)

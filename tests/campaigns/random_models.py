@@ -55,7 +55,7 @@ def judge(drawn: Drawn) -> Verdict:
     if all(any(column) for column in zip(*every)):
         return Verdict("right", disagreement=disagreement)
     if _right_in_f64(drawn, found, [reference.outputs for reference in known]):
-        return Verdict("ill-conditioned", disagreement=disagreement)
+        return Verdict("ill-conditioned", "in f64, too: " + "+".join(drawn.ops), disagreement=disagreement)
     return _node_by_node(drawn, found, disagreement)
 
 
@@ -109,7 +109,7 @@ def _node_by_node(drawn: Drawn, found: Sequence[Any], disagreement: bool) -> Ver
                 return Verdict("wrong", node.op_type, _difference(node, values[name], wanted[0].outputs[place]))
     outputs = [info.name for info in model.graph.output]
     if all(close(a, np.asarray(values[name])) for name, a in zip(outputs, found)):
-        return Verdict("ill-conditioned", disagreement=disagreement)
+        return Verdict("ill-conditioned", "right node by node: " + "+".join(drawn.ops), disagreement=disagreement)
     return Verdict("wrong", "+".join(drawn.ops), "right node by node, wrong together")
 
 
@@ -224,7 +224,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--families", default="", help=f"comma-separated, of {', '.join(FAMILIES)}")
     parser.add_argument("--reduce", default="", help="kind and key of a finding: print the smallest such model")
-    parser.add_argument("--refused", action="store_true", help="also print one model of each kind that is refused")
+    parser.add_argument("--show", default="", help="also print one model per key of these kinds, such as refused")
     arguments = parser.parse_args()
     families = tuple(arguments.families.split(",")) if arguments.families else tuple(FAMILIES)
     if arguments.reduce:
@@ -234,7 +234,7 @@ def main() -> None:
     tally, begin = Tally(), time.monotonic()
     campaign(arguments.models, arguments.seed, families, tally.add)
     for (kind, _), (drawn, verdict) in tally.findings.items():
-        if kind not in GOOD or arguments.refused:
+        if kind not in GOOD or kind in arguments.show.split(","):
             print(shown(drawn, verdict))
     print(tally.report())
     print(f"{time.monotonic() - begin:.0f} s")
