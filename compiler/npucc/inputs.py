@@ -141,14 +141,8 @@ def seeded_inputs(
     error is all that is left to see. `tokens`: tokens, masks and positions by the inputs' names (`token_inputs`).
     """
     rng = np.random.default_rng(seed)
-<<<<<<< Updated upstream
-    drawn = {port.name: _draw(port, rng, kind) for port in ports}
+    drawn = token_inputs(ports, rng) if kind == "tokens" else {port.name: _draw(port, rng, kind) for port in ports}
     return {name: np.full_like(array, (fixed or {}).get(name, array)) for name, array in drawn.items()}
-=======
-    if kind == "tokens":
-        return token_inputs(ports, rng)
-    return {port.name: _draw(port, rng, kind) for port in ports}
->>>>>>> Stashed changes
 
 
 def _draw(port: Port, rng: np.random.Generator, kind: InputKind) -> Array:
