@@ -38,10 +38,13 @@ from npuisa.instructions import (
     Operand,
     OutStore,
     ReduceFn,
+    ScatterFn,
     SLoop,
     VDwconv,
+    VGather,
     VNorm,
     VReduce,
+    VScatter,
     VWindow,
 )
 from npuisa.kernel import Kernel, MicroOp, MicroType
@@ -279,6 +282,29 @@ def vector_ops() -> None:
         report(name, simulated(layout, instruction), copy_seconds, "")
 
 
+def indexed_ops() -> None:
+    """Lookups and scatters, against NumPy's. The memory's bytes are indices from 56 to 63."""
+    table, places = np.random.rand(1, 64, 256).astype(np.float32), np.random.randint(56, 64, (1, 512, 256))
+    rows, part = places[0, :, 0], np.random.rand(1, 512, 256).astype(np.float32)
+    for shared in (True, False):
+        layout = Layout()
+        strides = (0, 1, 0) if shared else None
+        instruction: Instruction = VGather(
+            dst=layout.place((1, 512, 256)), src=layout.place((1, 64, 256)),
+            indices=layout.place((1, 512, 256), "u1", strides=strides),
+        )  # fmt: skip
+        yardstick = (lambda: table[:, rows]) if shared else (lambda: np.take_along_axis(table, places, 1))
+        name = f"v.gather 131,072 elements, {'rows' if shared else 'each'} / np.take"
+        report(name, simulated(layout, instruction), seconds(yardstick, REPEATS), "")
+    layout = Layout()
+    instruction = VScatter(
+        dst=layout.place((1, 64, 256)), src=layout.place((1, 512, 256)),
+        indices=layout.place((1, 512, 256), "u1", strides=(0, 1, 0)), fn=ScatterFn.ADD,
+    )  # fmt: skip
+    yardstick = seconds(lambda: np.add.at(table[0], rows, part[0]), REPEATS)
+    report("v.scatter add 512 rows of 256 / np.add.at", simulated(layout, instruction), yardstick, "")
+
+
 def main() -> None:
     """Print the table."""
     print(f"{'instruction':44s} {'simulator':>12s} {'yardstick':>12s}  ratio limit")
@@ -306,6 +332,7 @@ def main() -> None:
     store(RELU, 196, 64, np.float16, bias_relu)
     store(GELU, 128, 1024, np.float32, bias_tanh_gelu)
     vector_ops()
+    indexed_ops()
     if BROKEN:
         print("over the limit: " + ", ".join(BROKEN))
         sys.exit(1)
