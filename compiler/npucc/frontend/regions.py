@@ -21,7 +21,7 @@ from npucc.types import Array, element_of_numpy, numpy_dtype, shape_of, tensor, 
 
 MAX_STEPS = graph.MAX_STEPS
 """Most steps of a loop."""
-UNROLLED_OPS = 32
+UNROLLED_OPS = 64
 """A loop of at most so many ops in all its steps is unrolled."""
 
 

@@ -78,10 +78,10 @@ class LoopOp(ControlOp):
     values and the elements of the results that are stacked along a new axis 0. Results: the last carried values,
     then the stacked ones.
 
-    A step runs while its number is below `steps` (if given) and below `trip` (if given) and, with `conditional`, the
-    first carried value (a bool scalar) is true (`graph.loop while carry(...)`). Scanned and stacked values need `steps`; elements of a stacked
-    result for steps that did not run are undefined. `reversed_scanned` and `reversed_stacked` list the ones whose
-    element of step s is number `steps - 1 - s`. All operands are read in full before the first step.
+    A step runs while its number is below `steps` (if given) and below `trip` (if given) and, with `conditional` (in
+    the text `while`), the first carried value (a bool scalar) is true. Scanned and stacked values need `steps`;
+    elements of a stacked result for steps that did not run are undefined. `reversed_scanned` and
+    `reversed_stacked` list the ones whose element of step s is number `steps - 1 - s`.
     """
 
     name = "graph.loop"
