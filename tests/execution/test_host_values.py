@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from npucc import backend
 from npucc.execution import Execution
@@ -64,7 +67,7 @@ def test_strings_select_what_is_computed():
         upper = StringNormalizer<case_change_action = "UPPER">(w)
       }
     """)
-    model.graph.initializer.append(onnx.helper.make_tensor("stop", onnx.TensorProto.STRING, [1], [b"a"]))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(["a"], object), "stop"))
     result = agree(model, {"w": np.array(["a", "bc", "a", "é"], object), "x": floats(4, 2)}, with_onnxruntime=False)
     assert result.placement["Equal_1"] == "host" and result.placement["Not_2"] == "npu"
     assert result.placement["StringNormalizer_5"] == "host" and result.placement["Exp_4"] == "npu"
@@ -135,4 +138,36 @@ def test_backend_interface():
     assert isinstance(outputs[1], list) and prepared.placement["MatMul_0"] == "npu"
     assert "SplitToSequence_1" in prepared.host_nodes and len(prepared.history) == 1
     node = onnx.helper.make_node("Add", ["a", "b"], ["c"])
-    assert backend.run_node(node, [np.float32(1), np.ones(2, np.float32)]).c.tolist() == [2.0, 2.0]
+    assert backend.run_node(node, [np.float32(1), np.ones(2, np.float32)])[0].tolist() == [2.0, 2.0]
+
+
+def test_ops_that_the_reference_lacks():
+    """Against onnxruntime."""
+    model = model_of("""
+      classes (float[2, 3] x, string[4] names) => (int64[4] numbers, seq(map(int64, float)) scored) {
+        numbers = ai.onnx.ml.CategoryMapper<cats_strings = ["a", "b"], cats_int64s = [3, 5]>(names)
+        y = Exp(x)
+        scored = ai.onnx.ml.ZipMap<classlabels_int64s = [7, 8, 9]>(y)
+      }
+    """)
+    model.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", 1))
+    values = {"x": floats(2, 3), "names": np.array(["b", "a", "z", "b"], object)}
+    result = Execution(model).run(values)
+    expected = ort.InferenceSession(model.SerializeToString()).run(None, values)
+    np.testing.assert_array_equal(result.outputs["numbers"], expected[0])
+    wanted = cast("list[dict[int, float]]", expected[1])
+    for row, other in zip(result.outputs["scored"], wanted, strict=True):
+        assert row == pytest.approx(other, rel=1e-5)
+    assert result.placement["Exp_1"] == "npu"
+
+
+def test_multinomial_draws_by_probability():
+    model = model_of("""
+      draw (float[2, 3] x) => (int32[2, 4000] y) { y = Multinomial<sample_size = 4000, seed = 2.0>(x) }
+    """)
+    shares = np.array([[0.2, 0.3, 0.5], [0.9, 0.1, 0.0]])
+    with np.errstate(divide="ignore"):
+        drawn = Execution(model).run({"x": np.log(shares).astype(np.float32)}).outputs["y"]
+    found = [[float((row == index).mean()) for index in range(3)] for row in drawn]
+    np.testing.assert_allclose(found, shares, atol=0.03)
+    assert drawn.dtype == np.int32

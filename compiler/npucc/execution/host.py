@@ -10,6 +10,7 @@ from npuisa.errors import ExitCode, NpuError, error_code
 from onnx import FunctionProto, NodeProto, TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
+from npucc.execution.host_additions import ADDITIONS
 from npucc.frontend.graph_code import GraphCode
 from npucc.values import Concrete, normalized
 
@@ -55,7 +56,8 @@ class Host:
         inputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in names]
         outputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in node.output if name]
         graph = helper.make_graph([node], "host", inputs, outputs)
-        return ReferenceEvaluator(graph, opsets=dict(code.opsets), functions=list(self._functions))
+        functions: list[ReferenceEvaluator | FunctionProto] = list(self._functions)
+        return ReferenceEvaluator(graph, opsets=dict(code.opsets), functions=functions, new_ops=list(ADDITIONS))
 
 
 def _optional(node: NodeProto, label: str, value: Concrete) -> Concrete:

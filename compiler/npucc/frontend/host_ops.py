@@ -12,7 +12,6 @@ OPTIONAL = "whether an optional holds a value decides what is computed next, whi
 RANDOM = "the machine has no random number generator"
 IMAGE = "compressed images are decoded by a library of the host"
 CLASSICAL = "classical machine learning (trees, categories, text) walks tables that depend on data"
-TRAINING = "the preview of training is run by onnx's reference"
 
 _OPS: dict[str, dict[str, str]] = {
     "": {
@@ -40,7 +39,7 @@ _OPS: dict[str, dict[str, str]] = {
         "Bernoulli": RANDOM,
     },
 }
-_DOMAINS = {"ai.onnx.ml": CLASSICAL, "ai.onnx.preview.training": TRAINING}
+_DOMAINS = {"ai.onnx.ml": CLASSICAL}
 
 
 def host_reason(domain: str, op_type: str) -> str | None:
