@@ -75,6 +75,8 @@ def pipeline(options: Options) -> list[Step]:
         Step(graph, f"graph-precision{precision}"),
         Step(graph, "graph-simplify"),
         Step(graph, "graph-fold"),
+        # Sorts, scans and compactions of lines that the SRAM does not hold work on parts.
+        Step(graph, "graph-split-lines"),
         # Groups (one root with its element-wise epilogue), every concatenation writable in place, a schedule on each.
         Step(graph, f"graph-fuse{{epilogues={str(fused).lower()}}}"),
         Step(graph, "graph-insert-copies"),

@@ -27,6 +27,7 @@ OWN_PASSES = {
     "graph-sink-transposes": "npucc.passes.graph.sink_transposes:GraphSinkTransposesPass",
     "graph-precision": "npucc.passes.graph.precision:GraphPrecisionPass",
     "graph-vector-products": "npucc.passes.graph.vector_products:GraphVectorProductsPass",
+    "graph-split-lines": "npucc.passes.graph.split_lines:GraphSplitLinesPass",
     "graph-fuse": "npucc.passes.graph.fuse:GraphFusePass",
     "graph-insert-copies": "npucc.passes.graph.insert_copies:GraphInsertCopiesPass",
     "graph-schedule": "npucc.passes.graph.schedule:GraphSchedulePass",
