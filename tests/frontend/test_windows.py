@@ -130,6 +130,12 @@ def test_conv_transpose_by_weights_that_the_model_computes(rank, matches_onnxrun
     matches_onnxruntime("ConvTranspose", [x, w], group=2, strides=[2] * rank, pads=[1] * 2 * rank, atol=1e-5)
 
 
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
+def test_rounding_up_admits_a_window_larger_than_the_input(op, matches_onnxruntime):
+    attributes = {"kernel_shape": [3], "strides": [2], "dilations": [2], "ceil_mode": 1}
+    matches_onnxruntime(op, [normal(2, 3, 4)], opset=19, **attributes)
+
+
 @pytest.mark.parametrize("op", ["GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"])
 @pytest.mark.parametrize("shape", [(2, 3, 5), (1, 3, 4, 5), (1, 2, 3, 4, 5)])
 def test_global_pools(op, shape, matches_onnxruntime):
@@ -201,6 +207,28 @@ def test_infinities_stay_where_the_transposed_kernel_puts_them(kernel, stride, d
     x[0, 0, 1, 1] = np.inf
     options = {"strides": [stride] * 2, "dilations": [dilation] * 2}
     matches_onnxruntime("ConvTranspose", [x, w], constants=[1], **options)
+
+
+@pytest.mark.parametrize("mode, scale", [("linear", 2.0), ("linear", 1.7), ("cubic", 2.0), ("cubic", 0.5)])
+@pytest.mark.parametrize("channels", [1, 200])
+def test_infinities_only_reach_the_pixels_that_they_weigh_on(mode, scale, channels, one_node, run):
+    """No zero weight of a matrix meets an infinite pixel far away: 0 * inf is not 0."""
+    x = np.zeros((1, channels, 9, 9), np.float32)
+    x[0, 0, 4, 4] = np.inf
+    scales = np.array([1, 1, scale, scale], np.float32)
+    y = run(one_node("Resize", [x, None, scales], opset=18, constants=[2], mode=mode), {"x0": x})[0][0, 0]
+    assert np.isfinite(y[:, 0]).all() and np.isfinite(y[0]).all()
+    assert not np.isfinite(y).all()
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.5, 2.0, 3.0])
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+@pytest.mark.parametrize("coordinates", ["half_pixel", "asymmetric", "pytorch_half_pixel", "align_corners"])
+def test_phases_of_interpolation(scale, mode, coordinates, matches_onnxruntime):
+    """Images of many channels, whose rows are long enough for phases."""
+    scales = np.array([1, 1, scale, scale], np.float32)
+    options = {"mode": mode, "coordinate_transformation_mode": coordinates}
+    matches_onnxruntime("Resize", [normal(1, 130, 6, 4), None, scales], opset=18, constants=[2], **options)
 
 
 def test_nearest_resize_keeps_infinities_and_nan_in_place(matches_onnxruntime):

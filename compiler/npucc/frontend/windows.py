@@ -127,10 +127,8 @@ def _within_the_machine(window: Window, axis: int) -> Window:
 
 
 def _output_size(room: int, stride: int, ceil_mode: bool) -> int:
-    """Number of window positions when the first window leaves `room` positions behind it."""
-    if room < 0:
-        return 0
-    return (-(-room // stride) if ceil_mode else room // stride) + 1
+    """Number of window positions when the first window leaves `room` positions behind it, or lacks some."""
+    return max((-(-room // stride) if ceil_mode else room // stride) + 1, 0)
 
 
 def check_channels(kernel: tuple[int, ...], rank: int, channels: int, groups: int) -> None:

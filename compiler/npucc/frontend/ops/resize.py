@@ -1,9 +1,8 @@
-"""Resize and Upsample: integer nearest scaling is repetition; everything else one matrix product per axis."""
+"""Resize and Upsample, axis by axis: repetitions, lookups, sums of few weighted taps, products with a matrix."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from xdsl.ir import SSAValue
@@ -13,33 +12,26 @@ from npucc.frontend.layout import to_channels_first, to_channels_last
 from npucc.frontend.node import ImportNode
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
-from npucc.frontend.selection import repeat_axes, take
+from npucc.frontend.resampling import (
+    AxisResize,
+    Sampling,
+    beyond_the_input,
+    interpolation_matrix,
+    interpolation_taps,
+    nearest_positions,
+)
+from npucc.frontend.selection import pieces_of, repeat_axes, take
 from npucc.frontend.tensors import checked_elements
 from npucc.types import Array, element_of, element_type, is_float, numpy_dtype, shape_of
 
-
-@dataclass(frozen=True)
-class AxisResize:
-    """One axis: sizes, the scale that the coordinate transformation uses, and the region of interest."""
-
-    input: int
-    output: int
-    scale: float
-    start: float = 0.0
-    end: float = 1.0
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How output positions map to input positions, and how values there are interpolated."""
-
-    mode: str
-    coordinates: str
-    nearest: str = "round_prefer_floor"
-    cubic: float = -0.75
-    exclude_outside: bool = False
-    extrapolation: float = 0.0
-    antialias: bool = False
+MAX_TAPS = 4
+"""Most input elements of an output element that are weighted one by one: linear has two, cubic four."""
+MAX_PHASES = 8
+"""Most phases of the output positions that are computed apart."""
+LEAST_ROW = 128
+"""Fewest elements behind the axis for which phases pay: joining them moves pieces of that many."""
+MAX_EDGES = 4
+"""Most slices of one tap of a phase: the inner positions, and those at the borders."""
 
 
 @onnx_op("Upsample")
@@ -165,7 +157,7 @@ def _resize_axes(node: ImportNode, x: SSAValue, axes: dict[int, AxisResize], sam
             raise Unsupported("integers are not resized by cubics", str(element), "cast to float before Resize")
         x = node.build.cast(x, element_type("f32"))
     for axis, entry in axes.items():
-        x = _apply_matrix(node, x, axis, interpolation_matrix(entry, sampling))
+        x = _interpolated(node, x, axis, entry, sampling)
     return node.build.cast(x, element)  # truncates, as onnxruntime does
 
 
@@ -201,98 +193,51 @@ def _extrapolated(node: ImportNode, x: SSAValue, axis: int, entry: AxisResize, s
     return build.emit(graph.WhereOp(mask, build.constant(value, f"{node.label}.extrapolation"), x))
 
 
-def beyond_the_input(axis: AxisResize, sampling: Sampling) -> Array:
-    """Which output positions of a crop lie outside of the input."""
-    source = source_coordinates(axis, sampling.coordinates)
-    return ((source < 0) | (source > axis.input - 1)) & (sampling.coordinates == "tf_crop_and_resize")
+def _interpolated(node: ImportNode, x: SSAValue, axis: int, entry: AxisResize, sampling: Sampling) -> SSAValue:
+    """The weighted sum of few taps, phase by phase where these are slices; of many by a matrix."""
+    positions, weights = interpolation_taps(entry, sampling)
+    if positions.shape[1] > MAX_TAPS:
+        return _extrapolated(
+            node, _by_matrix(node, x, axis, interpolation_matrix(entry, sampling)), axis, entry, sampling
+        )
+    build, row = node.build, math.prod(shape_of(x)[axis + 1 :])
+    phases = _phases(entry, positions) if row >= LEAST_ROW else 1
+    parts = [_sum_of_taps(node, x, axis, positions[p::phases], weights[p::phases]) for p in range(phases)]
+    shape = shape_of(parts[0])
+    apart = [build.reshape(part, (*shape[: axis + 1], 1, *shape[axis + 1 :])) for part in parts]
+    y = build.reshape(build.concat(apart, axis + 1), (*shape[:axis], entry.output, *shape[axis + 1 :]))
+    return _extrapolated(node, y, axis, entry, sampling)
 
 
-def _apply_matrix(node: ImportNode, x: SSAValue, axis: int, matrix: tuple[Array, Array]) -> SSAValue:
-    """y[.., o, ..] = sum_i matrix[o, i] x[.., i, ..] + offset[o], as one batched matrix product."""
+def _phases(entry: AxisResize, positions: Array) -> int:
+    """Every how many outputs the taps of all phases are regular: by so few slices that no lookup is needed."""
+    count = entry.output // math.gcd(entry.output, entry.input)
+    if count > MAX_PHASES:
+        return 1
+    pieces = [pieces_of(tap) for phase in range(count) for tap in positions[phase::count].T]
+    return count if max(pieces) <= MAX_EDGES else 1
+
+
+def _sum_of_taps(node: ImportNode, x: SSAValue, axis: int, positions: Array, weights: Array) -> SSAValue:
+    """y[.., o, ..] = sum_t weights[o, t] x[.., positions[o, t], ..]."""
+    build, dtype = node.build, numpy_dtype(element_of(x))
+    behind = (1,) * (len(shape_of(x)) - axis - 1)
+    total: SSAValue | None = None
+    for index, factors in zip(positions.T, weights.T):
+        taken = take(build, x, axis, [int(position) for position in index])
+        factors = factors.astype(dtype)
+        vector = factors[:1].reshape(()) if (factors == factors[0]).all() else factors.reshape(-1, *behind)
+        part = build.mul(taken, build.constant(vector, f"{node.label}.weights{axis}"))
+        total = part if total is None else build.add(total, part)
+    if total is None:
+        raise Malformed("a resized axis has elements", "none")
+    return total
+
+
+def _by_matrix(node: ImportNode, x: SSAValue, axis: int, matrix: Array) -> SSAValue:
+    """y[.., o, ..] = sum_i matrix[o, i] x[.., i, ..], as one batched matrix product."""
     build, shape = node.build, shape_of(x)
-    weights, offset = (part.astype(numpy_dtype(element_of(x))) for part in matrix)
-    inner = math.prod(shape[axis + 1 :])
-    flat = build.reshape(x, (math.prod(shape[:axis]), shape[axis], inner))
+    weights = matrix.astype(numpy_dtype(element_of(x)))
+    flat = build.reshape(x, (math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])))
     y = build.matmul(build.constant(weights, f"{node.label}.interpolation{axis}"), flat)
-    if offset.any():
-        y = build.add(y, build.constant(offset[:, None], f"{node.label}.extrapolation{axis}"))
     return build.reshape(y, (*shape[:axis], len(weights), *shape[axis + 1 :]))
-
-
-def source_coordinates(axis: AxisResize, coordinates: str) -> Array:
-    """Input position of each output position; in f32 as in onnxruntime and the ONNX reference (ties depend on it)."""
-    out, scale = np.arange(axis.output, dtype=np.float32), np.float32(axis.scale)
-    match coordinates:
-        case "asymmetric":
-            return out / scale
-        case "half_pixel":
-            return (out + np.float32(0.5)) / scale - np.float32(0.5)
-        case "pytorch_half_pixel":
-            half = np.float32(0.5)
-            return (out + half) / scale - half if axis.output > 1 else np.zeros_like(out)
-        case "half_pixel_symmetric":
-            adjustment = axis.output / (axis.scale * axis.input)
-            center = axis.input / 2
-            return np.float32(center * (1 - adjustment)) + (out + np.float32(0.5)) / scale - np.float32(0.5)
-        case "align_corners":
-            # The resized length is input * scale, not rounded, as in the ONNX reference.
-            steps = axis.input * axis.scale - 1
-            return out * (axis.input - 1) / steps if axis.output > 1 else np.zeros_like(out)
-        case "tf_half_pixel_for_nn":
-            return (out + np.float32(0.5)) / scale
-        case "tf_crop_and_resize":
-            last = axis.input - 1
-            if axis.output == 1:
-                return np.full_like(out, 0.5 * (axis.start + axis.end) * last)
-            return axis.start * last + out * (axis.end - axis.start) * last / (axis.output - 1)
-        case _:
-            raise Unsupported("a coordinate transformation of ONNX", f"`{coordinates}`")
-
-
-def nearest_positions(axis: AxisResize, sampling: Sampling) -> Array:
-    """Input element of each output element in nearest mode."""
-    source = source_coordinates(axis, sampling.coordinates)
-    match sampling.nearest:
-        case "floor":
-            chosen = np.floor(source)
-        case "ceil":
-            chosen = np.ceil(source)
-        case "round_prefer_floor":
-            chosen = np.ceil(source - 0.5)
-        case "round_prefer_ceil":
-            chosen = np.floor(source + 0.5)
-        case _:
-            raise Unsupported("a rounding of ONNX's nearest mode", f"`{sampling.nearest}`")
-    return np.clip(chosen, 0, axis.input - 1).astype(np.int64)
-
-
-def _kernel(distance: Array, sampling: Sampling) -> Array:
-    """Interpolation weight at a distance: a triangle, or Keys' cubic."""
-    d = np.abs(distance)
-    if sampling.mode == "linear":
-        return np.clip(1.0 - d, 0.0, None)
-    a = sampling.cubic
-    near = ((a + 2) * d - (a + 3)) * d * d + 1
-    far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-    return np.where(d <= 1, near, np.where(d < 2, far, 0.0))
-
-
-def interpolation_matrix(axis: AxisResize, sampling: Sampling) -> tuple[Array, Array]:
-    """([output, input] weights of interpolation, [output] offset); rows outside are the extrapolation value."""
-    source = source_coordinates(axis, sampling.coordinates)
-    matrix = np.zeros((axis.output, axis.input))
-    rows = np.arange(axis.output)
-    stretch = max(1.0 / axis.scale, 1.0) if sampling.antialias else 1.0
-    reach = math.ceil((1 if sampling.mode == "linear" else 2) * stretch)
-    base = np.floor(source).astype(np.int64)
-    taps = base[:, None] + np.arange(-reach + 1, reach + 1)[None, :]
-    weights = _kernel((taps - source[:, None]) / stretch, sampling)
-    if sampling.exclude_outside or sampling.antialias:
-        inside = (taps >= 0) & (taps < axis.input)
-        weights = np.where(inside, weights, 0.0) if sampling.exclude_outside else weights
-        weights = weights / weights.sum(axis=1, keepdims=True)
-    np.add.at(matrix, (rows[:, None], np.clip(taps, 0, axis.input - 1)), weights)
-    offset, outside = np.zeros(axis.output), beyond_the_input(axis, sampling)
-    matrix[outside] = 0.0
-    offset[outside] = sampling.extrapolation
-    return matrix, offset
