@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from npuisa.errors import NpuError
 from onnx.reference.ops.op_scatter_elements import scatter_elements
 
 RNG = np.random.default_rng(41)
@@ -96,6 +97,25 @@ def test_what_lies_outside_changes_nothing(one_node, run):
     np.testing.assert_array_equal(found, [[1, 1], [5, 5], [1, 1]])
 
 
+def test_nothing_to_look_up(one_node, run):
+    for shape, places, wanted in (((0, 3), (0,), (0, 3)), ((3, 0), (2,), (2, 0)), ((0, 0), (2,), (2, 0))):
+        x, indices = np.zeros(shape, np.float32), np.zeros(places, np.int64)
+        assert run(one_node("Gather", [x, indices]), {"x0": x, "x1": indices})[0].shape == wanted
+    x, indices = np.zeros((0, 3), np.float32), np.zeros((2,), np.int64)
+    with pytest.raises(NpuError, match="has elements"):
+        run(one_node("Gather", [x, indices]), {"x0": x, "x1": indices})
+
+
+@pytest.mark.parametrize("op", ["ScatterElements", "ScatterND"])
+def test_nothing_to_scatter(op, one_node, run):
+    for shape, count in (((4, 2), 0), ((0, 2), 0), ((4, 0), 3)):
+        x = np.ones(shape, np.float32)
+        places = (count, shape[1]) if op == "ScatterElements" else (count, 1)
+        indices, updates = np.zeros(places, np.int64), np.zeros((count, shape[1]), np.float32)
+        model = one_node(op, [x, indices, updates], opset=18)
+        np.testing.assert_array_equal(run(model, {"x0": x, "x1": indices, "x2": updates})[0], x)
+
+
 @pytest.mark.parametrize("mode", ["linear", "circular"])
 @pytest.mark.parametrize("shape", [(2, 6, 4), (2, 3, 6, 4)])
 def test_caches(mode, shape, matches_reference):
@@ -166,6 +186,13 @@ def test_regions(mode, alignment, ratio, matches_reference):
     options = {"output_height": 3, "output_width": 2, "spatial_scale": 0.75, "sampling_ratio": ratio}
     options |= {"mode": mode, "coordinate_transformation_mode": alignment}
     matches_reference("RoiAlign", inputs, opset=16, constants=[] if ratio else [1], rtol=1e-4, atol=1e-5, **options)
+
+
+@pytest.mark.parametrize("ratio", [0, 2])
+def test_no_regions(ratio, matches_reference):
+    inputs = [normal(1, 2, 6, 6), np.zeros((0, 4), np.float32), np.zeros(0, np.int64)]
+    options = {"output_height": 2, "output_width": 2, "sampling_ratio": ratio}
+    matches_reference("RoiAlign", inputs, opset=16, constants=[] if ratio else [1], **options)
 
 
 @pytest.mark.parametrize("groups", [(1, 1), (2, 1), (1, 2), (2, 4)])

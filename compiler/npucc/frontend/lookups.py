@@ -65,6 +65,9 @@ def scatter_elements(
 
 def gather_3d(build: GraphBuilder, x: SSAValue, indices: SSAValue) -> SSAValue:
     """`graph.gather`: x [b, s, r], indices [b or 1, n, r or 1]; done at once where both are known."""
+    batches, size, width = shape_of(x)
+    if not size and batches * width * shape_of(indices)[1]:
+        raise Malformed("an axis that is looked up in has elements", f"{shape_of(indices)[1]} indices, no elements")
     table, places = build.known(x), build.known(indices)
     if table is not None and places is not None:
         return build.constant(numpy_indexed.gather(table, places), f"{build.node}.gathered")

@@ -76,7 +76,8 @@ def _gather_type(x: AnyTensor, indices: AnyTensor) -> AnyTensor:
     require(len(shape) == len(places) == 3, f"{op}: operands have 3 axes, found {list(shape)} and {list(places)}")
     batches, size, width = shape
     _check_indices(op, indices, (batches, places[1], width))
-    require(size > 0 or not places[1], f"{op}: cannot look up in an axis without elements")
+    empty = not batches * places[1] * width
+    require(size > 0 or empty, f"{op}: cannot look up in an axis without elements")
     return tensor((batches, places[1], width), x.element_type)
 
 

@@ -48,7 +48,7 @@ def roi_align(node: ImportNode) -> SSAValue:
     wanted = _samples_per_bin(node, bins)
     parts: list[SSAValue] = []
     order: list[int] = []
-    for grid in sorted(set(wanted)):
+    for grid in sorted(set(wanted)) or [(1, 1)]:
         members = [index for index, found in enumerate(wanted) if found == grid]
         chosen = take(build, rois, 0, members), take(build, batches, 0, members)
         parts.append(_pooled(node, *chosen, bins, grid))
