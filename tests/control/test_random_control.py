@@ -13,7 +13,7 @@ from npucc.interpreters.tile import run_tile
 from npucc.options import Options
 from npucc.pipeline import Level, pipeline
 from npuisa.target import Target
-from npusim.functional import run_functional
+from npusim.functional import FunctionalSimulator
 from npusim.hazards import require_no_hazards
 from random_control import random_program
 
@@ -43,8 +43,9 @@ def check(seed: int, depth: int, shape: tuple[int, int] = (2, 5), target: Target
             agrees(run_tile(module, arrays, constants))
     program = compilation.emit()
     feed = dict(zip(("x", "rows", "number"), arrays))
-    agrees(list(run_functional(program, feed, target=target).values()))
-    require_no_hazards(program, target)
+    simulator = FunctionalSimulator(program, target)
+    agrees(list(simulator.run(feed).values()))
+    require_no_hazards(program, target, simulator.loads)
 
 
 @pytest.fixture(autouse=True)

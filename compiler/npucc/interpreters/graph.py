@@ -82,6 +82,8 @@ class _Runner:
         self.constants = constants
         self.numerics = numerics
         self.observe = observe
+        self._block_uses: dict[Block, Counter[SSAValue]] = {}
+        self._captures: dict[Operation, list[SSAValue]] = {}
 
     def check_inputs(self, main: func.FuncOp, arrays: list[Array]) -> list[Array]:
         """The inputs in the types to compute in; NPU-E0802 naming the first that does not fit."""
@@ -101,7 +103,7 @@ class _Runner:
     ) -> list[Array]:
         """Run to the terminator; the values it is given. `outer`: values that the block sees from around it."""
         values: dict[SSAValue, Array] = dict(zip(block.args, args))
-        left = Counter(operand for op in block.ops for operand in (*op.operands, *captured(op)))
+        left = self._uses(block).copy()
         around = outer or {}
         for op in block.ops:
             operands = [values[operand] if operand in values else around[operand] for operand in op.operands]
@@ -110,12 +112,27 @@ class _Runner:
             results = self.run_op(op, operands, ChainMap(values, dict(around)) if isinstance(op, ControlOp) else {})
             del operands
             values.update(zip(op.results, results))
-            used = (*op.operands, *captured(op))
+            used = (*op.operands, *self._captured(op))
             left.subtract(used)
             for value in (*used, *op.results):
                 if left[value] <= 0:
                     values.pop(value, None)
         raise NpuError(BAD_MODULE, "a block ends without func.return or graph.yield", remedy="add the terminator")
+
+    def _captured(self, op: Operation) -> list[SSAValue]:
+        """What the regions of a loop or branch read from around them."""
+        if not isinstance(op, ControlOp):
+            return []
+        if op not in self._captures:
+            self._captures[op] = captured(op)
+        return self._captures[op]
+
+    def _uses(self, block: Block) -> Counter[SSAValue]:
+        """How often each value is used in a block."""
+        if block not in self._block_uses:
+            operands = (operand for op in block.ops for operand in (*op.operands, *self._captured(op)))
+            self._block_uses[block] = Counter(operands)
+        return self._block_uses[block]
 
     def run_op(
         self, op: Operation, operands: Sequence[Array], around: Mapping[SSAValue, Array]
