@@ -68,11 +68,13 @@ def precision_of(result: ExecutionResult) -> str:
 
 
 def flattened(outputs: Mapping[str, Concrete]) -> dict[str, Array]:
-    """Tensors by name: element i of the sequence y is `y.i`; an empty optional is left out."""
+    """Tensors by name: element i of the sequence (or map) y is `y.i`; an empty optional is left out."""
     found: dict[str, Array] = {}
     for name, value in outputs.items():
         if isinstance(value, list | tuple):
             found.update(flattened({f"{name}.{index}": entry for index, entry in enumerate(value)}))
+        elif isinstance(value, Mapping):
+            found.update(flattened({f"{name}.{key}": entry for key, entry in value.items()}))
         elif value is not None:
             found[name] = np.asarray(value)
     return found

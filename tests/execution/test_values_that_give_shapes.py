@@ -177,3 +177,12 @@ def test_inputs_are_checked():
         execution.run({**good, "x": good["x"].astype(np.float64)})
     with pytest.raises(NpuError, match="E0507"):
         execution.run({**good, "x": good["x"][:, :3]})
+
+
+def test_bytes_without_a_name_are_of_the_declared_type():
+    """NumPy stores 8-bit floats as anonymous bytes."""
+    import ml_dtypes
+
+    model = model_of("cast (float8e4m3fn[3] x) => (float[3] y) { y = Cast<to = 1>(x) }")
+    x = np.array([0.5, -2, 3], ml_dtypes.float8_e4m3fn)
+    np.testing.assert_array_equal(Execution(model).run({"x": x.view("V1")}).outputs["y"], x.astype(np.float32))

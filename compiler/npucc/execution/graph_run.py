@@ -54,6 +54,7 @@ def run_graph(machinery: Machinery, code: GraphCode, bindings: Bindings, whole: 
         if left == pending:
             raise _stuck(code, plan.deferred)
         pending = left
+        state = state.only(code.names(pending))  # what nothing reads any more is freed
     return [_output(code, state, name) for name in code.outputs]
 
 

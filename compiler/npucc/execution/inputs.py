@@ -24,6 +24,7 @@ def checked_inputs(
     """`given` in the order of the model. NPU-E0011 with every missing, unknown or wrongly typed input; E0507 where
     shapes contradict the model."""
     names = [entry.name for entry in declared]
+    given = {**given, **{e.name: _as_declared(e, given[e.name]) for e in declared if not e.kind and e.name in given}}
     problems = [
         NpuError(BAD_VALUES, "no such input", where=name, remedy=f"inputs of the model: {', '.join(names)}")
         for name in given
@@ -37,6 +38,14 @@ def checked_inputs(
     tensors = [entry for entry in declared if not entry.kind]
     bind_shapes(tensors, dims, {entry.name: np.shape(given[entry.name]) for entry in tensors})
     return {name: given[name] for name in names}
+
+
+def _as_declared(entry: DeclaredInput, value: Concrete) -> Concrete:
+    """Bytes without a name (8-bit types in `.npz` files) as elements of the declared type."""
+    if not isinstance(value, np.ndarray) or value.dtype != np.dtype("V1"):
+        return value
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(entry.element_type))
+    return value.view(dtype) if dtype.itemsize == 1 else value
 
 
 def _problem(entry: DeclaredInput, given: Mapping[str, Concrete]) -> NpuError | None:

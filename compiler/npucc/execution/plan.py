@@ -59,13 +59,13 @@ class Planner:
 
     def __init__(self, loaded: LoadedModel, target: Target, options: Options) -> None:
         self._loaded, self._target, self._options = loaded, target, options
-        self._plans: OrderedDict[Key, tuple[Plan, Bindings]] = OrderedDict()
+        self._plans: OrderedDict[Key, tuple[Plan, dict[str, Array]]] = OrderedDict()
         self._fixed: dict[tuple[GraphCode, tuple[int, ...]], set[str]] = {}
 
     def plan(self, code: GraphCode, pending: tuple[int, ...], bindings: Bindings, whole: bool) -> Plan:
         """The round for the nodes `pending`. `whole`: if it needs no other round, the program has all inputs and
         outputs of the graph. Errors: those of the import and of the compiler."""
-        visible = bindings.only(_names(code, pending) if not whole else _names(code, pending) | set(code.inputs))
+        visible = bindings.only(code.names(pending) | set(code.inputs if whole else ()))
         fixed = self._fixed.setdefault((code, pending), set())
         while True:
             key = _key(code, pending, visible, fixed, whole)
@@ -79,7 +79,7 @@ class Planner:
             fixed |= work.needs_values
         work.raise_problems()
         plan = self._finish(work, visible, whole, start)
-        self._plans[key] = plan, visible  # the arrays that the key names by identity must live as long as it
+        self._plans[key] = plan, visible.known  # the arrays that the key names by identity must live as long as it
         if len(self._plans) > MAX_PLANS:
             self._plans.popitem(last=False)
         return plan
@@ -145,11 +145,6 @@ def _sort_outputs(
                 aliases[name] = argument
             else:
                 ports[name] = first.setdefault(value, name)
-
-
-def _names(code: GraphCode, pending: tuple[int, ...]) -> frozenset[str]:
-    """What the nodes read, and the outputs of the graph, which may be inputs of it."""
-    return frozenset(code.outputs).union(*(code.reads[position] for position in pending))
 
 
 def _key(code: GraphCode, pending: tuple[int, ...], visible: Bindings, fixed: set[str], whole: bool) -> Key:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -35,6 +35,10 @@ class GraphCode:
     def reads(self) -> tuple[frozenset[str], ...]:
         """Per node the names it reads, with those its subgraphs read from outside of themselves."""
         return tuple(frozenset(node_reads(node)) for node in self.nodes)
+
+    def names(self, positions: Iterable[int]) -> frozenset[str]:
+        """What these nodes read, and the outputs of the graph (which may be inputs of it)."""
+        return frozenset(self.outputs).union(*(self.reads[position] for position in positions))
 
     @cached_property
     def captured(self) -> frozenset[str]:
