@@ -61,7 +61,7 @@ class Simulation:
         self.engine_of = [
             None if static.engine is Engine.SEQ else self.engines[static.engine] for static in self.statics
         ]
-        self.memory = AssumedLoads() if loads is None else ReplayedLoads(program, loads)
+        self.memory = AssumedLoads(program) if loads is None else ReplayedLoads(program, loads)
         self.stream = dynamic_stream(program, self.statics, memory=self.memory)
         self.depth = target.sequencer.queue_depth
         self.semaphores = list(program.semaphores)

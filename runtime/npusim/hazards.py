@@ -96,7 +96,7 @@ def check_hazards(
     are assumed as the program says.
     """
     statics = decode(program)
-    memory = AssumedLoads() if loads is None else ReplayedLoads(program, loads)
+    memory = AssumedLoads(program) if loads is None else ReplayedLoads(program, loads)
     ordering = order(program, statics, dynamic_stream(program, statics, memory=memory))
     return _Checker(program, target, statics, ordering, limit).run()
 

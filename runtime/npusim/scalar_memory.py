@@ -17,7 +17,7 @@ from npuisa.errors import NpuError
 from npuisa.instructions import SLd
 from npuisa.program import Program
 
-from npusim.faults import LOAD_RECORD, place
+from npusim.faults import LOAD_RECORD, STEP_LIMIT, place
 from npusim.memory import Memory
 from npusim.static_instruction import StaticInstruction
 from npusim.views import Array, OperandBinder, view_of
@@ -44,12 +44,20 @@ class ScalarMemory(Protocol):
         ...
 
 
-class AssumedLoads:
-    """Answers every load with what its `assume` and `times` say; stores go nowhere."""
+MOST_ASSUMED = 10_000_000
+"""Loads that a program may execute without data: where an assumed value keeps a loop going, it never ends."""
 
-    def __init__(self) -> None:
+
+class AssumedLoads:
+    """Answers every load with what its `assume` and `times` say; stores go nowhere.
+
+    NpuError after `MOST_ASSUMED` loads.
+    """
+
+    def __init__(self, program: Program) -> None:
         self.answered = 0
         """Loads so far."""
+        self._program = program
         self._rounds: dict[int, int] = {}
 
     def load(self, static: StaticInstruction, offsets: Offsets) -> int:
@@ -57,6 +65,10 @@ class AssumedLoads:
         instruction = static.instruction
         assert isinstance(instruction, SLd)
         self.answered += 1
+        if self.answered > MOST_ASSUMED:
+            where, remedy = place(self._program, static.index), "give the s.ld `times`, or time a run on data"
+            message = "without data the program does not come to an end"
+            raise NpuError(STEP_LIMIT, message, where, f"{MOST_ASSUMED} loads with assumed values", remedy)
         if not instruction.times:
             return instruction.assume
         done = self._rounds.get(static.index, 0)

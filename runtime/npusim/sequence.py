@@ -66,7 +66,7 @@ def dynamic_stream(
     table = DescriptorTable(program)
     code = [_action(static, table.may_change(static)) for static in statics]
     registers = [0] * 32
-    scalar = ScalarUnit(program, registers, AssumedLoads() if memory is None else memory, table)
+    scalar = ScalarUnit(program, registers, AssumedLoads(program) if memory is None else memory, table)
     loops: list[_ActiveLoop] = []
     end = -1
     pc, steps, last = 0, 0, len(code)

@@ -17,6 +17,7 @@ from npuisa.program import Program
 from npuisa.program_file import load, save
 from npuisa.target import Target
 from npuisa.validate import validate_program
+from npusim import scalar_memory
 from npusim.costs import BRANCH_TAKEN_CYCLES, instruction_cost
 from npusim.functional import FunctionalSimulator
 from npusim.hazards import HazardKind, check_hazards
@@ -206,6 +207,28 @@ def test_assumed_loads_start_over_after_a_zero() -> None:
     rounds = {index: times.executions for index, times in enumerate(twice.instructions)}
     load = next(i for i, item in enumerate(assemble(text).instructions) if isinstance(item, SLd))
     assert rounds[load] == 14 and once.instructions[load].executions == 7
+
+
+ENDLESS = """
+    .target edge-4t
+    .region x input @ 0 size 8
+    .input go i64 [1] @ x
+    .desc xe dram i64 [] @ x
+    again:
+        s.ld r1, xe assume=1
+        s.br ne, again ra=r1
+        s.halt
+"""
+
+
+def test_endless_loops_meet_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = assemble(ENDLESS)
+    with pytest.raises(NpuError, match="NPU-E0401"):
+        FunctionalSimulator(program, TARGET, step_limit=1000).run({"go": np.array([1])})
+    FunctionalSimulator(program, TARGET, step_limit=1000).run({"go": np.array([0])})
+    monkeypatch.setattr(scalar_memory, "MOST_ASSUMED", 1000)
+    with pytest.raises(NpuError, match=r"NPU-E0401.*\n.*instruction 0 \(s\.ld\)"):
+        simulate_timing(program, TARGET)
 
 
 def without(program: Program, cls: type[Instruction]) -> Program:
