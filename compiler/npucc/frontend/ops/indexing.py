@@ -10,25 +10,17 @@ from xdsl.ir import SSAValue
 from npucc.dialects import graph
 from npucc.frontend.lookups import gather_3d
 from npucc.frontend.node import ImportNode
-from npucc.frontend.problems import Malformed, Unsupported
+from npucc.frontend.problems import Malformed
 from npucc.frontend.registry import onnx_op
 from npucc.types import element_type, shape_of
 
 I64 = element_type("i64")
-MAX_ONE_HOT = 1 << 27
-"""Most elements of a one-hot matrix or mask."""
 
 
 def _positions(node: ImportNode, count: int, axis: int, rank: int) -> SSAValue:
     """0, 1, ... along `axis` of a rank-`rank` tensor, in i64."""
     shape = [count if i == axis else 1 for i in range(rank)]
     return node.build.constant(np.arange(count, dtype=np.int64).reshape(shape), f"{node.label}.positions")
-
-
-def check_mask(count: int) -> None:
-    """Unsupported if a mask would have more than MAX_ONE_HOT elements."""
-    if count > MAX_ONE_HOT:
-        raise Unsupported(f"a mask has at most {MAX_ONE_HOT} elements", f"{count} elements", "use smaller tensors")
 
 
 @onnx_op("OneHot")
@@ -39,7 +31,6 @@ def one_hot(node: ImportNode) -> SSAValue:
     indices, values = build.cast(node.input(0), I64), node.input(2)
     shape = shape_of(indices)
     axis = node.axis("axis", len(shape) + 1, -1)
-    check_mask(math.prod(shape) * max(depth, 1))
     spread = build.reshape(indices, (*shape[:axis], 1, *shape[axis:]))
     wrapped = _wrapped(node, spread, depth)
     hit = build.emit(graph.EqualOp(wrapped, _positions(node, depth, axis, len(shape) + 1)))
