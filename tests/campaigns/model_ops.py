@@ -189,7 +189,10 @@ def cast(g: Graph) -> None:
 def softmax(g: Graph) -> None:
     op = g.choose(["Softmax", "LogSoftmax", "Hardmax"])
     x = g.pick(g.types_of(op), _rank(1))
-    g.add(op, [x], axis=g.choose([None, g.axis(g.values[x].ndim)]))
+    axis = g.choose([None, g.axis(g.values[x].ndim)])
+    if axis is None and g.opset < 13 and g.values[x].ndim == 1:
+        raise Rejected  # the default axis, 1, is none of a vector's
+    g.add(op, [x], axis=axis)
 
 
 def reduce(g: Graph) -> None:
@@ -279,6 +282,8 @@ def matmul(g: Graph) -> None:
 def gemm(g: Graph) -> None:
     a = g.pick(g.types_of("Gemm"), lambda v: v.ndim == 2)
     value = g.values[a]
+    if value.dtype.kind in "iu" and np.any(np.abs(value.astype(np.float64)) > 2**31):
+        raise Rejected  # the evaluator multiplies by alpha in f64 and loses bits, the device does not
     left, right = g.coin(), g.coin()
     m, k = value.shape[::-1] if left else value.shape
     n = g.choose([3, 1, 2, 5, 0])

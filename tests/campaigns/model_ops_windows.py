@@ -92,6 +92,8 @@ def resize(g: Graph) -> None:
     mode = g.choose(["nearest", "linear", "cubic"])
     if mode == "cubic" and value.ndim != 4:
         raise Rejected
+    if mode != "nearest" and value.dtype == np.float64:
+        raise Rejected  # positions are f32, as in onnxruntime; the evaluator has them in f64
     how = g.choose(["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"])
     sizes = [*value.shape[:2], *(g.integer(1, 9) for _ in value.shape[2:])]
     rounding = g.choose([None, "floor", "ceil", "round_prefer_ceil"]) if mode == "nearest" else None

@@ -24,8 +24,11 @@ def evaluator_is_wrong(node: onnx.NodeProto) -> bool:
     """Whether the evaluator of onnx 1.23 gets the node wrong: such models are compared with onnxruntime only.
 
     LRN counts images where it means channels: with fewer images than channels the last channels stay as they are. Loop
-    takes a condition that is left out as false.
+    takes a condition that is left out as false. ConvTranspose adds the biases of the first group to every group.
     """
+    if node.op_type == "ConvTranspose":
+        groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+        return groups > 1 and len(node.input) > 2
     return node.op_type == "LRN" or (node.op_type == "Loop" and not node.input[1])
 
 
