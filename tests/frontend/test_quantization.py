@@ -102,3 +102,14 @@ def test_qlinear_matmul(matches_onnxruntime):
 def test_dynamic_quantization_expands_to_its_function_body(matches_onnxruntime):
     x = RNG.standard_normal((4, 5)).astype(np.float32)
     matches_onnxruntime("DynamicQuantizeLinear", [x], outputs=3)
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (1,), (2, 3, 4)])
+@pytest.mark.parametrize("offset", [0.0, 5.0, -5.0])
+def test_dynamic_quantization(shape, offset, matches_onnxruntime):
+    x = (RNG.standard_normal(shape) + offset).astype(np.float32)
+    matches_onnxruntime("DynamicQuantizeLinear", [x], outputs=3, rtol=1e-7)
+
+
+def test_dynamic_quantization_of_zeros(matches_onnxruntime):
+    matches_onnxruntime("DynamicQuantizeLinear", [np.zeros((3, 4), np.float32)], outputs=3)

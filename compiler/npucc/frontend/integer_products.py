@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from xdsl.ir import SSAValue
@@ -24,6 +24,13 @@ from npucc.types import element_type, shape_of
 I32 = element_type("i32")
 
 
+@dataclass(frozen=True)
+class WholeNumber:
+    """The same number as a whole float: what importers note of a zero point that the model computes."""
+
+    value: SSAValue
+
+
 def zero_point(build: GraphBuilder, value: SSAValue | None) -> SSAValue | None:
     """The zero point, or None if it is left out or known to be 0 everywhere."""
     known = None if value is None else build.known(value)
@@ -34,7 +41,8 @@ def integer_matmul(
     build: GraphBuilder, a: SSAValue, b: SSAValue, zero_a: SSAValue | None, zero_b: SSAValue | None
 ) -> SSAValue:
     """i32 [.., m, n] from a [.., m, k] and b [.., k, n]; zero points broadcast to [.., m, 1] and [.., 1, n]."""
-    zero_a, zero_b = zero_point(build, zero_a), zero_point(build, zero_b)
+    zero_a = zero_point(build, zero_a)
+    b, zero_b = _symmetric(build, b, zero_point(build, zero_b))
     terms: list[SSAValue] = []
     if zero_a is not None:
         terms.append(_product(build, -1, _sum(build, b, -2), zero_a))
@@ -62,7 +70,12 @@ def integer_convolution(
     rank = spatial_rank(node, shape)
     check_channels(kernel, rank, shape[1], groups)
     axes, image = windows(node, shape[2:], list(kernel[2:])), to_channels_last(build, x)
-    w, zero_w = _symmetric(build, w, zero_point(build, zero_w))
+    zero_w = zero_point(build, zero_w)
+    if zero_w is not None:
+        count = math.prod(shape_of(zero_w))
+        zero_w = build.reshape(zero_w, () if count == 1 else (count, *[1] * (len(kernel) - 1)))
+    w, zero_w = _symmetric(build, w, zero_w)
+    zero_w = None if zero_w is None else build.reshape(zero_w, shape_of(zero_w)[:1])
     zero_x = zero_point(build, zero_x)
     terms = [] if bias is None else [bias]
     if zero_x is not None:
@@ -78,18 +91,15 @@ def integer_convolution(
 
 
 def _symmetric(build: GraphBuilder, w: SSAValue, zero: SSAValue | None) -> tuple[SSAValue, SSAValue | None]:
-    """Weights without zero point, where both are known and 8 bits hold the difference; else the zero point as [co]."""
-    if zero is None:
-        return w, None
-    point, values = build.known(zero), build.known(w)
-    if point is not None and values is not None:
-        per_output = point.astype(np.int32).reshape(-1, *[1] * (values.ndim - 1))
-        shifted = values.astype(np.int32) - per_output
-        for dtype in (np.int8, np.uint8):
-            if np.iinfo(dtype).min <= shifted.min(initial=0) and shifted.max(initial=0) <= np.iinfo(dtype).max:
-                return build.constant(shifted.astype(dtype), f"{build.node}.weights"), None
-    count = math.prod(shape_of(zero))
-    return w, build.reshape(zero, () if count == 1 else (count,))
+    """Weights without zero point (which broadcasts to them), where both are known and 8 bits hold the difference."""
+    point, values = None if zero is None else build.known(zero), build.known(w)
+    if point is None or values is None:
+        return w, zero
+    shifted = values.astype(np.int32) - point.astype(np.int32)
+    for dtype in (np.int8, np.uint8):
+        if np.iinfo(dtype).min <= shifted.min(initial=0) and shifted.max(initial=0) <= np.iinfo(dtype).max:
+            return build.constant(shifted.astype(dtype), f"{build.node}.weights"), None
+    return w, zero
 
 
 def _product(build: GraphBuilder, factor: int, a: SSAValue, b: SSAValue) -> SSAValue:
@@ -98,7 +108,13 @@ def _product(build: GraphBuilder, factor: int, a: SSAValue, b: SSAValue) -> SSAV
     if known[0] is not None and known[1] is not None:
         array = np.int32(factor) * known[0].astype(np.int32) * known[1].astype(np.int32)
         return build.constant(np.asarray(array), f"{build.node}.correction")
-    return build.scaled(build.mul(build.cast(a, I32), build.cast(b, I32)), factor)
+    return build.scaled(build.mul(_wide(build, a), _wide(build, b)), factor)
+
+
+def _wide(build: GraphBuilder, x: SSAValue) -> SSAValue:
+    """x in i32; from the whole number that it was rounded from, if that is known: one conversion instead of two."""
+    whole = build.meanings.get(x)
+    return build.cast(whole.value if isinstance(whole, WholeNumber) else x, I32)
 
 
 def _with_terms(build: GraphBuilder, y: SSAValue, terms: Sequence[SSAValue]) -> SSAValue:
@@ -117,7 +133,7 @@ def _sum(build: GraphBuilder, x: SSAValue, axis: int) -> SSAValue:
     known = build.known(x)
     if known is not None:
         return build.constant(known.sum(axis=axis, keepdims=True, dtype=np.int32), f"{build.node}.sums")
-    return build.reduce(build.cast(x, I32), "sum", [axis % len(shape_of(x))])
+    return build.reduce(x, "sum", [axis % len(shape_of(x))], I32)
 
 
 def _filter_sums(build: GraphBuilder, w: SSAValue) -> SSAValue:

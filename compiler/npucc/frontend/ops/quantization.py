@@ -8,7 +8,7 @@ from xdsl.ir import Attribute, SSAValue
 from npucc.dialects import graph
 from npucc.frontend.builder import GraphBuilder
 from npucc.frontend.dequantized import note_dequantized, requantized
-from npucc.frontend.integer_products import integer_convolution, integer_matmul
+from npucc.frontend.integer_products import WholeNumber, integer_convolution, integer_matmul
 from npucc.frontend.layout import to_channels_first
 from npucc.frontend.node import ImportNode
 from npucc.frontend.ops.conversion import POWERS, cast_to
@@ -116,6 +116,29 @@ def _quotient(node: ImportNode, x: SSAValue, scale: SSAValue) -> SSAValue:
     operands = [build.cast(build.cast(value, element), F32) for value in (x, scale)]
     # The quotient in f32 of numbers with at most 11 significant bits, rounded again, is the rounded quotient.
     return build.cast(build.cast(build.div(*operands), element), F32)
+
+
+@onnx_op("DynamicQuantizeLinear")
+def dynamic_quantize_linear(node: ImportNode) -> list[SSAValue]:
+    """x in u8 with the scale and zero point that cover its range and 0; outputs y, scale, zero point.
+
+    All zeros have the scale 1, as in onnxruntime (the standard's body divides 0 by 0).
+    """
+    build, x = node.build, node.input(0)
+    axes = list(range(len(shape_of(x))))
+    low = build.emit(graph.ClipOp(build.reduce(x, "min", axes), None, 0.0))
+    high = build.emit(graph.ReluOp(build.reduce(x, "max", axes)))
+    extent = build.sub(high, low)
+    is_flat = build.emit(graph.EqualOp(extent, build.scalar(0.0, extent)))
+    scale = build.emit(graph.WhereOp(is_flat, build.scalar(1.0, extent), build.divided(extent, 255.0)))
+    wanted = build.sub(build.scalar(0.0, low), build.div(low, scale))
+    zero = build.emit(graph.RoundOp(build.emit(graph.ClipOp(wanted, 0.0, 255.0))))
+    steps = build.add(build.emit(graph.RoundOp(build.div(x, scale))), zero)
+    y = build.cast(build.emit(graph.ClipOp(steps, 0.0, 255.0)), element_type("u8"))
+    zero = build.reshape(zero, ())
+    stored = build.cast(zero, element_type("u8"))
+    build.meanings[stored] = WholeNumber(zero)
+    return [y, build.reshape(scale, ()), stored]
 
 
 def _is_zero(node: ImportNode, index: int) -> bool:
