@@ -71,7 +71,7 @@ def infer_types(
     for name in types:
         value = values[name]
         if not isinstance(value, SSAValue) and value.size <= _SHAPE_DATA:
-            data[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+            data[name] = numpy_helper.from_array(np.ascontiguousarray(value).reshape(value.shape), name)
     schema = onnx.defs.get_schema(node.op_type, version, domain)
     imports = [helper.make_opsetid(name, number) for name, number in opsets.items()]
     try:

@@ -10,7 +10,7 @@ from xdsl.ir import Attribute, SSAValue
 from npucc.dialects import graph
 from npucc.frontend.node import ImportNode
 from npucc.frontend.registry import onnx_op
-from npucc.types import element_of, is_float, numpy_dtype, shape_of
+from npucc.types import element_of, element_type, is_float, numpy_dtype, shape_of
 
 
 @onnx_op("LeakyRelu")
@@ -86,13 +86,14 @@ def thresholded_relu(node: ImportNode) -> SSAValue:
 
 @onnx_op("Shrink")
 def shrink(node: ImportNode) -> SSAValue:
-    """x + bias below -lambd, x - bias above lambd, else 0."""
-    x, build = node.input(0), node.build
+    """x + bias below -lambd, x - bias above lambd, else 0; integers compute in f64 and truncate."""
+    build, element = node.build, element_of(node.input(0))
+    x = node.input(0) if is_float(element) else build.cast(node.input(0), element_type("f64"))
     bias, limit = node.number("bias"), node.number("lambd", 0.5)
     below = build.emit(graph.LessOp(x, build.scalar(-limit, x)))
     above = build.emit(graph.GreaterOp(x, build.scalar(limit, x)))
     upper = build.emit(graph.WhereOp(above, build.shifted(x, -bias), build.scalar(0.0, x)))
-    return build.emit(graph.WhereOp(below, build.shifted(x, bias), upper))
+    return build.cast(build.emit(graph.WhereOp(below, build.shifted(x, bias), upper)), element)
 
 
 @onnx_op("Gelu")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from xdsl.ir import SSAValue
+from xdsl.ir import Attribute, SSAValue
 
 from npucc.frontend.node import ImportNode
 from npucc.frontend.problems import Malformed
 from npucc.frontend.registry import onnx_op
-from npucc.types import element_of, numpy_dtype, shape_of
+from npucc.types import element_of, element_type, numpy_dtype, shape_of
 
 PARAMETERS = ("scale", "B", "input_mean", "input_var")
 
@@ -34,7 +34,7 @@ def batch_normalization(node: ImportNode) -> SSAValue | list[SSAValue]:
     known = [node.known(index) for index in range(1, 5)]
     if any(array is None for array in known):
         mean, variance = _parameter(node, 3), _parameter(node, 4)
-        return _normalized(node, node.build.widened(node.input(0)), mean, variance)
+        return _normalized(node, node.build.cast(node.input(0), _wide(node)), mean, variance)
     return _by_constants(node, [np.asarray(array, np.float64) for array in known])
 
 
@@ -62,9 +62,15 @@ def _beside(node: ImportNode, value: SSAValue) -> SSAValue:
     return along_channels(node, value, rank) if node.integer("spatial", 1) and rank > 1 else value
 
 
+def _wide(node: ImportNode) -> Attribute:
+    """The type in which the normalization is computed: f64 if any input is (they may differ), else f32."""
+    double = element_type("f64")
+    return double if any(element_of(value) == double for value in node.all_inputs()) else element_type("f32")
+
+
 def _parameter(node: ImportNode, index: int) -> SSAValue:
     """Input `index` beside x, in the type in which the normalization is computed."""
-    return _beside(node, node.build.widened(node.input(index)))
+    return _beside(node, node.build.cast(node.input(index), _wide(node)))
 
 
 def _normalized(node: ImportNode, x: SSAValue, mean: SSAValue, variance: SSAValue) -> SSAValue:
@@ -78,7 +84,8 @@ def _normalized(node: ImportNode, x: SSAValue, mean: SSAValue, variance: SSAValu
 
 def _in_training(node: ImportNode) -> list[SSAValue]:
     """By the batch's statistics. Then running mean and variance, before opset 14 also those of the batch."""
-    build, x = node.build, node.build.widened(node.input(0))
+    build, wide = node.build, _wide(node)
+    x = build.cast(node.input(0), wide)
     rank, momentum = len(shape_of(x)), node.number("momentum", 0.9)
     axes = [axis for axis in range(rank) if axis != 1] if node.integer("spatial", 1) and rank > 1 else [0]
     mean = build.wide_mean(x, axes)
@@ -87,7 +94,7 @@ def _in_training(node: ImportNode) -> list[SSAValue]:
     outputs = [_normalized(node, x, mean, variance)]
     batch = [build.reshape(value, node.shape(3)) for value in (mean, variance)]
     for index, value in zip((3, 4), batch):
-        old = build.scaled(build.widened(node.input(index)), momentum)
+        old = build.scaled(build.cast(node.input(index), wide), momentum)
         running = build.add(old, build.scaled(value, float(1 - np.float32(momentum))))
         outputs.append(build.cast(running, element_of(node.input(index))))
     saved = [build.cast(value, element_of(node.input(3))) for value in batch]

@@ -244,6 +244,24 @@ def _filled(build: GraphBuilder, like: SSAValue, axis: int, count: int, value: f
     return build.constant(fill, "padding")
 
 
+@onnx_op("CenterCropPad")
+def center_crop_pad(node: ImportNode) -> SSAValue:
+    """The middle of each of `axes` in its new size, or the axis between zeros; of an odd number one more behind."""
+    x = node.input(0)
+    rank, sizes = len(shape_of(x)), node.constant_ints(1, "shape")
+    axes = [node.wrap_axis(axis, rank) for axis in node.integers("axes", range(rank))]
+    if len(sizes) != len(axes) or any(size < 0 for size in sizes):
+        raise Malformed("`shape` has one size per axis", f"{sizes} for axes {axes}")
+    for axis, size in zip(axes, sizes):
+        given = shape_of(x)[axis]
+        if size < given:
+            x = node.build.slice_axis(x, axis, (given - size) // 2, size)
+        elif size > given:
+            before = (size - given) // 2
+            x = _pad_axis(node, x, axis, before, size - given - before, "constant", 0)
+    return x
+
+
 def _split_blocks(node: ImportNode, shape: Shape) -> int:
     block = node.integer("blocksize")
     if len(shape) != 4 or block < 1:

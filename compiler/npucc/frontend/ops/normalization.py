@@ -56,14 +56,15 @@ def layer_normalization(node: ImportNode) -> list[SSAValue]:
 
 @onnx_op("RMSNormalization")
 def rms_normalization(node: ImportNode) -> SSAValue:
-    """x / sqrt(mean(x^2) + epsilon) * scale over the axes from `axis` on."""
-    build, x = node.build, node.input(0)
+    """x / sqrt(mean(x^2) + epsilon) * scale over the axes from `axis` on, in the type of the scale."""
+    build, x, scale = node.build, node.input(0), node.input(1)
     element, rank = element_of(x), len(shape_of(x))
     wide = build.cast(x, element_type("f32")) if node.integer("stash_type", 1) == 1 else x
     axes = list(range(node.axis("axis", rank, -1), rank))
     square = build.mean(build.mul(wide, wide), axes)
     inverse = build.emit(graph.ReciprocalOp(build.sqrt(build.shifted(square, node.number("epsilon", 1e-5)))))
-    return build.mul(build.cast(build.mul(wide, inverse), element), node.input(1))
+    normal = build.cast(build.mul(wide, inverse), element)
+    return build.mul(build.cast(normal, element_of(scale)), scale)
 
 
 @onnx_op("GroupNormalization", since=18)

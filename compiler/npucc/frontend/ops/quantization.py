@@ -84,7 +84,7 @@ def _dequantized_array(build: GraphBuilder, x: SSAValue, scale: SSAValue, zero: 
 @onnx_op("QuantizeLinear")
 def quantize_linear(node: ImportNode) -> SSAValue:
     """saturate(round(x / scale) + zero point); 8-bit floats: saturate(x / scale + zero point)."""
-    build, x = node.build, node.input(0)
+    x = node.input(0)
     rank = len(shape_of(x))
     scale, zero = _parameter(node, 1, rank), _parameter(node, 2, rank)
     if scale is None:
@@ -96,12 +96,7 @@ def quantize_linear(node: ImportNode) -> SSAValue:
         element = element_of_onnx(asked) if asked else element_type("u8")
     scaled = requantized(node, scale) if element_of(scale) == F32 and not shape_of(scale) else None
     scaled = _quotient(node, x, scale) if scaled is None else scaled
-    zero = None if _is_zero(node, 2) else zero
-    if not is_float(element):
-        return _saturate(node, scaled, zero, element)
-    if zero is not None:
-        scaled = build.add(scaled, build.cast(zero, F32))
-    return cast_to(build, scaled, element, bool(node.integer("saturate", 1)))
+    return _saturate(node, scaled, None if _is_zero(node, 2) else zero, element)
 
 
 def _quotient(node: ImportNode, x: SSAValue, scale: SSAValue) -> SSAValue:
@@ -148,8 +143,11 @@ def _is_zero(node: ImportNode, index: int) -> bool:
 
 
 def _saturate(node: ImportNode, x: SSAValue, zero: SSAValue | None, element: Attribute) -> SSAValue:
-    """round(x) + zero point, clipped to the range of `element`."""
+    """round(x) + zero point, clipped to the range of `element`; 8-bit floats: x + zero point, as `saturate` says."""
     build = node.build
+    if is_float(element):
+        y = x if zero is None else build.add(x, build.cast(zero, F32))
+        return cast_to(build, y, element, bool(node.integer("saturate", 1)))
     low, high = integer_limits(element)
     y = build.emit(graph.RoundOp(x))
     if zero is not None:
@@ -202,9 +200,19 @@ def qlinear_matmul(node: ImportNode) -> SSAValue:
     """Inputs a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero."""
     build = node.build
     a, b = _matrices(node, 3)
-    product = build.cast(integer_matmul(build, a, b, _vector(node, 2, 2), _vector(node, 5, 1)), F32)
+    zeros = _vector(node, 2, 2), _vector(node, 5, 1)
+    if is_float(element_of(a)) or is_float(element_of(b)):
+        product = build.matmul(*(_centered(build, x, zero) for x, zero in zip((a, b), zeros)))
+    else:
+        product = build.cast(integer_matmul(build, a, b, *zeros), F32)
     scales = [_vector(node, index, from_end) for index, from_end in ((1, 2), (4, 1), (6, 2))]
     return _without_added_axes(node, 3, _requantize(node, product, scales, 7))
+
+
+def _centered(build: GraphBuilder, x: SSAValue, zero: SSAValue | None) -> SSAValue:
+    """x - zero point in f32: exact for types of 8 bits."""
+    wide = build.cast(x, F32)
+    return wide if zero is None else build.sub(wide, build.cast(zero, F32))
 
 
 def _requantize(node: ImportNode, product: SSAValue, scales: list[SSAValue | None], zero: int) -> SSAValue:

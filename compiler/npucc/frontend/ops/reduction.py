@@ -10,7 +10,7 @@ from xdsl.ir import SSAValue
 from npucc.dialects import graph
 from npucc.frontend.node import ImportNode
 from npucc.frontend.registry import onnx_op
-from npucc.types import element_of, shape_of
+from npucc.types import element_of, element_type, is_float, shape_of
 
 Reduction = Callable[[ImportNode, SSAValue, list[int]], SSAValue]
 
@@ -32,7 +32,12 @@ def _sum_of_squares(node: ImportNode, x: SSAValue, axes: list[int]) -> SSAValue:
 
 
 def _norm_2(node: ImportNode, x: SSAValue, axes: list[int]) -> SSAValue:
-    return node.build.cast(node.build.sqrt(_wide_sum_of_squares(node, x, axes)), element_of(x))
+    return node.build.cast(node.build.sqrt(_real(node, _wide_sum_of_squares(node, x, axes))), element_of(x))
+
+
+def _real(node: ImportNode, x: SSAValue) -> SSAValue:
+    """Integers as f64, for functions that machines have of floats; their results truncate."""
+    return x if is_float(element_of(x)) else node.build.cast(x, element_type("f64"))
 
 
 def _wide_sum_of_squares(node: ImportNode, x: SSAValue, axes: list[int]) -> SSAValue:
@@ -42,17 +47,18 @@ def _wide_sum_of_squares(node: ImportNode, x: SSAValue, axes: list[int]) -> SSAV
 
 
 def _log_sum(node: ImportNode, x: SSAValue, axes: list[int]) -> SSAValue:
-    return node.build.emit(graph.LogOp(node.build.reduce(x, "sum", axes)))
+    total = _real(node, node.build.reduce(x, "sum", axes))
+    return node.build.cast(node.build.emit(graph.LogOp(total)), element_of(x))
 
 
 def _log_sum_exp(node: ImportNode, x: SSAValue, axes: list[int]) -> SSAValue:
     """log(sum(exp(x - max))) + max, so that exp cannot overflow; 0 for an infinite max, as inf - inf is NaN."""
-    build = node.build
+    build, element, x = node.build, element_of(x), _real(node, x)
     top = build.reduce(x, "max", axes)
     finite = build.emit(graph.LessOp(build.emit(graph.AbsOp(top)), build.scalar(math.inf, top)))
     top = build.emit(graph.WhereOp(finite, top, build.scalar(0.0, top)))
     total = build.reduce(build.emit(graph.ExpOp(build.sub(x, top))), "sum", axes)
-    return build.add(build.emit(graph.LogOp(total)), top)
+    return build.cast(build.add(build.emit(graph.LogOp(total)), top), element)
 
 
 REDUCTIONS: dict[str, Reduction] = {
