@@ -24,12 +24,16 @@ def evaluator_is_wrong(node: onnx.NodeProto) -> bool:
     """Whether the evaluator of onnx 1.23 gets the node wrong: such models are compared with onnxruntime only.
 
     LRN counts images where it means channels: with fewer images than channels the last channels stay as they are. Loop
-    takes a condition that is left out as false. ConvTranspose adds the biases of the first group to every group.
+    takes a condition that is left out as false. ConvTranspose adds the biases of the first group to every group. The
+    1-norm of LpNormalization is a sum without magnitudes.
     """
-    if node.op_type == "ConvTranspose":
-        groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
-        return groups > 1 and len(node.input) > 2
-    return node.op_type == "LRN" or (node.op_type == "Loop" and not node.input[1])
+    numbers = {attribute.name: attribute.i for attribute in node.attribute}
+    return (
+        node.op_type == "LRN"
+        or (node.op_type == "Loop" and not node.input[1])
+        or (node.op_type == "ConvTranspose" and numbers.get("group", 1) > 1 and len(node.input) > 2)
+        or (node.op_type == "LpNormalization" and numbers.get("p", 2) == 1)
+    )
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def test_models_are_of_many_kinds() -> None:
 
     collect()
     assert len({op for one in drawn for op in one.ops}) > 40
-    assert {one.model.opset_import[0].version for one in drawn} >= {7, 13, 18, 25}
+    assert len({one.model.opset_import[0].version for one in drawn}) > 8
     values = [value for one in drawn for value in one.inputs.values()]
     assert {value.dtype.name for value in values} >= {
         "float32",
