@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from npucc.constants import ConstantStore
 from npucc.dialects import graph, tile
 from npucc.driver import compile, simulate
+from npucc.frontend import interpolation
 from npucc.interpreters.graph import run_graph
 from npucc.interpreters.tile import run_tile
 from npucc.options import Options
@@ -25,6 +26,7 @@ from npuisa.target import Target
 from npusim.hazards import require_no_hazards
 from one_op_models import model_of, run_nodes
 from onnx import helper
+from onnx.reference import ReferenceEvaluator
 from xdsl.builder import Builder
 from xdsl.dialects import func
 from xdsl.dialects.builtin import ArrayAttr, FunctionType, ModuleOp, StringAttr
@@ -204,6 +206,17 @@ def test_the_schedule_is_priced_as_it_runs(op, shape, axis, places):
     group = build_group([next(each for each in module.walk() if isinstance(each, graph.GatherOp))])
     plan = search(group_problem(group, target, lambda _: "dram", lambda _: False), target, target.sram.bytes)
     assert plan is not None and plan.cycles == pytest.approx(cycles, rel=0.1)
+
+
+@pytest.mark.parametrize("part", [40, 1 << 15])
+def test_sampling_in_a_loop_of_the_device(part, monkeypatch):
+    monkeypatch.setattr(interpolation, "_PART", part)
+    rng = np.random.default_rng(0)
+    x, grid = rng.standard_normal((2, 4, 9, 9)).astype("f4"), rng.uniform(-1.1, 1.1, (2, 16, 10, 2)).astype("f4")
+    node = helper.make_node("GridSample", ["x", "grid"], ["y"])
+    found = compiled({"x": x, "grid": grid}, node, Target.load("edge-4t"), {})
+    expected = ReferenceEvaluator(model_of([node], {"x": x, "grid": grid}, {}, ["y"])).run(None, {"x": x, "grid": grid})
+    np.testing.assert_allclose(found, expected[0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["f16", "bf16"])

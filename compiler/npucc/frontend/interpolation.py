@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from xdsl.ir import SSAValue
 
 from npucc.dialects import graph
 from npucc.frontend import lookups
 from npucc.frontend.builder import GraphBuilder
-from npucc.types import element_type, shape_of
+from npucc.frontend.regions import Loop, Step, Yielded, loop
+from npucc.types import element_of, element_type, numpy_dtype, shape_of
 
 _LARGEST_I32 = (1 << 31) - 1
 Tap = tuple[SSAValue, SSAValue | None]
@@ -42,9 +44,59 @@ def within(build: GraphBuilder, x: SSAValue, low: float, high: float) -> SSAValu
     return build.emit(graph.AndOp(above, build.emit(graph.LessOrEqualOp(x, build.scalar(high, x)))))
 
 
-def weighted_rows(build: GraphBuilder, table: SSAValue, taps: Iterable[Tap]) -> SSAValue:
-    """Sum over the taps of weight x row of `table` [b, s, c]: [b, n, c], in f32 for narrower floats."""
-    table, total = build.widened(table), None
+def weighted_rows(build: GraphBuilder, table: SSAValue, taps: Sequence[Tap]) -> SSAValue:
+    """Sum over the taps of weight x row of `table` [b, s, c]: [b, n, c], in f32 for narrower floats.
+
+    Where the sums are too large to stay on chip they are made part by part: else each tap would read and write them.
+    """
+    table = build.widened(table)
+    batches, size, width = shape_of(table)
+    count = shape_of(taps[0][0])[1]
+    part = _part(batches * count, width) if len(taps) > 1 else batches * count
+    if part == batches * count:
+        return _weighted(build, table, taps)
+    parts = batches * count // part
+    table = build.reshape(table, (1, batches * size, width))
+    flat = [_flat(build, tap, (batches, count, size)) for tap in taps]
+    scanned = [build.reshape(value, (parts, 1, part, 1)) for tap in flat for value in tap if value is not None]
+
+    def step(state: Step) -> Yielded:
+        pieces = iter(state.pieces)
+        taps = [(next(pieces), None if weight is None else next(pieces)) for _, weight in flat]
+        return [], [_weighted(build, table, taps)]
+
+    _, (stacked,) = loop(build, Loop([], scanned, steps=parts), step)
+    return build.reshape(stacked, (batches, count, width))
+
+
+_PART = 1 << 15
+"""Elements of the sums that are made at a time: 128 KB in f32, of which a step holds two or three."""
+
+
+def _part(count: int, width: int) -> int:
+    """The largest divisor of `count` rows of `width` that is small enough; all of them if it would be very small."""
+    most = max(_PART // max(width, 1), 1)
+    if count <= most:
+        return count
+    part = max(divisor for divisor in range(1, most + 1) if count % divisor == 0)
+    return part if part * 8 > most else count
+
+
+def _flat(build: GraphBuilder, tap: Tap, sizes: tuple[int, int, int]) -> Tap:
+    """A tap of [b, n] points into [b, s] rows as one of b x n points into b x s rows."""
+    (rows, weight), (batches, count, size) = tap, sizes
+    if batches > 1:
+        element = element_of(rows)
+        first = np.arange(batches).reshape(batches, 1, 1) * size
+        inside = build.emit(graph.LessOp(rows, build.scalar_of(size, element)))
+        moved = build.add(rows, build.constant(first.astype(numpy_dtype(element)), f"{build.node}.batches"))
+        rows = build.emit(graph.WhereOp(inside, moved, build.scalar_of(batches * size, element)))
+    weights = None if weight is None else build.expand(weight, (batches, count, 1))
+    return build.expand(rows, (batches, count, 1)), weights
+
+
+def _weighted(build: GraphBuilder, table: SSAValue, taps: Iterable[Tap]) -> SSAValue:
+    total: SSAValue | None = None
     for rows, weight in taps:
         value = lookups.gather_3d(build, table, rows)
         if weight is not None:
