@@ -65,11 +65,13 @@ def compare(name: str, actual: Array, reference: Array, tolerance: Tolerance) ->
     if actual.shape != reference.shape or actual.dtype != reference.dtype:
         result.passed, result.mismatches = False, int(reference.size)
         return result
+    if reference.dtype.kind in "OUS":  # strings
+        result.mismatches = int(np.count_nonzero(actual != reference))
+        result.passed = result.mismatches == 0
+        return result
     if reference.dtype == np.bool_ or is_integer(reference.dtype):
         different = int(np.count_nonzero(actual != reference))
         result.passed, result.mismatches = different == 0, different
-        if reference.dtype.kind in "OUS":  # strings
-            return result
         gap = np.abs(actual.astype(np.float64) - reference.astype(np.float64))
         result.max_abs_err = float(gap.max(initial=0.0))
         return result

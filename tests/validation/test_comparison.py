@@ -61,3 +61,10 @@ def test_wide_inputs_reach_the_ends_and_edges_the_special_values():
     assert wide["i"].min() < -120 and wide["i"].max() > 120
     assert np.abs(wide["f"]).max() > 1e3 and (wide["f"] == 0).any()
     assert np.isnan(edges["f"]).any() and np.isinf(edges["f"]).any() and set(edges["i"]) >= {-128, 127}
+
+
+def test_strings_are_equal_or_not():
+    reference = np.array(["a", "bc"], object)
+    assert compare("s", reference.copy(), reference, Tolerance()).passed
+    different = compare("s", np.array(["a", "b"], object), reference, Tolerance())
+    assert different.passed is False and different.mismatches == 1
