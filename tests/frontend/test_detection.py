@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from npucc.frontend.ops import detection
 from onnx import TensorProto, helper
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -26,11 +27,21 @@ def by_onnxruntime(node, inputs, opset):
     return session.run(None, {n: inputs[i] for i, n in enumerate(node.input) if n})[0]
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.fixture(scope="module")
+def monkeypatch_few():
+    """Sets from how many candidates on all boxes take part, so that small cases take both ways."""
+    patch = pytest.MonkeyPatch()
+    yield lambda few: patch.setattr(detection, "FEW", few)
+    patch.undo()
+
+
+@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 2), st.integers(1, 3), st.integers(1, 14), st.integers(0, 16),
        st.sampled_from([0.0, 0.3, 0.5, 1.0]),
-       st.sampled_from([None, 0.0, 0.4]), st.booleans(), st.sampled_from([10, 11]), st.integers(0, 999))  # fmt: skip
-def test_against_onnxruntime(batches, classes, count, most, iou, least, centres, opset, seed):
+       st.sampled_from([None, 0.0, 0.4]), st.booleans(), st.sampled_from([10, 11]), st.sampled_from([1, 4, 512]),
+       st.integers(0, 999))  # fmt: skip
+def test_against_onnxruntime(monkeypatch_few, batches, classes, count, most, iou, least, centres, opset, few, seed):
+    monkeypatch_few(few)
     rng = np.random.default_rng(seed)
     boxes = rng.integers(0, 8, (batches, count, 4)).astype(np.float32)
     if centres:

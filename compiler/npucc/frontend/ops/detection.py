@@ -13,25 +13,27 @@ from xdsl.ir import SSAValue
 
 from npucc.dialects import graph
 from npucc.frontend.builder import GraphBuilder
-from npucc.frontend.lookups import gather, gather_3d
+from npucc.frontend.lookups import gather, gather_3d, gather_elements
 from npucc.frontend.node import Bounded, ImportNode, Output
 from npucc.frontend.ops.compaction import count_of
 from npucc.frontend.problems import Malformed
-from npucc.frontend.regions import Loop, Step, Yielded, loop
+from npucc.frontend.regions import Loop, Step, Yielded, branch, loop
 from npucc.frontend.registry import onnx_op
 from npucc.types import BOOL, element_type, shape_of
 
 I32, I64 = element_type("i32"), element_type("i64")
 _LEAST = float(np.finfo(np.float32).min)
+FEW = 512
+"""Where no class has more candidates than this, only so many boxes of each take part in the loop. Of 80 classes x 8,400
+boxes a step on edge-4t takes 770,000 cycles, of 80 x 512 it takes about 40,000; the sort before the loop is two steps' worth.
+"""
 
 
 class Boxes(NamedTuple):
-    """Corners (lower, upper) and areas; f32 tensors that broadcast against each other."""
+    """Lower and upper corners [batch, 2, .., n], y before x, and areas [batch, 1, .., n]."""
 
-    y1: SSAValue
-    x1: SSAValue
-    y2: SSAValue
-    x2: SSAValue
+    low: SSAValue
+    high: SSAValue
     area: SSAValue
 
 
@@ -64,120 +66,161 @@ class _Suppression:
 
     def result(self) -> Output:
         """The selected triples."""
-        build, node = self.build, self.node
-        batches, classes, count = node.shape(1)
-        boxes = self._corners()
-        parts = [build.reshape(part, (batches, count, 1)) for part in boxes]
-        table = build.concat(parts, 2)
+        build = self.build
+        batches, _, count = self.node.shape(1)
+        left, boxes = self._candidates(), self._boxes()
+        table = build.reshape(build.concat([boxes.low, boxes.high], 1), (batches, 4, count))
+        table = build.transpose(table, (0, 2, 1))
+        few = max(FEW, self.steps)
+        if 2 * few > count or not self._has_threshold():
+            return self._triples(*self._picked(left, boxes, table))
+        real = build.emit(graph.NotOp(build.emit(graph.EqualOp(left, self._none()))))
+        most = build.reduce(build.reduce(build.cast(real, I32), "sum", [3]), "max", [0, 1, 2])
+        fits = build.emit(graph.LessOrEqualOp(most, build.scalar_of(few, I32)))
+        picked = branch(
+            build,
+            build.reshape(fits, ()),
+            lambda: self._picked_of_few(left, table, few),
+            lambda: self._picked(left, boxes, table),
+        )
+        return self._triples(picked[0], picked[1], picked[2])
+
+    def _picked_of_few(self, left: SSAValue, table: SSAValue, few: int) -> list[SSAValue]:
+        """The same, of the `few` best boxes of each class only, where no class has more candidates."""
+        build = self.build
+        batches, classes, _ = self.node.shape(1)
+        order = build.emit(graph.ArgsortOp(left, few, True))
+        best_left = gather_elements(build, left, order, 3)
+        rows = gather_3d(build, table, build.reshape(order, (batches, classes * few, 1)))
+        columns = build.reshape(build.transpose(rows, (0, 2, 1)), (batches, 4, classes, few))
+        low, high = (build.slice_axis(columns, 1, part, 2) for part in (0, 2))
+        boxes = Boxes(low, high, self._area(low, high))
+        lines = build.reshape(rows, (batches * classes, few, 4))
+        places, found, ran = self._picked(best_left, boxes, lines)
+        order = build.reshape(order, (batches * classes, few, 1))
+        places = build.reshape(places, (batches * classes, self.steps, 1))
+        return [build.reshape(gather_3d(build, order, places), shape_of(found)), found, ran]
+
+    def _picked(self, left: SSAValue, boxes: Boxes, table: SSAValue) -> list[SSAValue]:
+        """Of scores `left` [batch, 1, classes, n] and boxes, whose corners `table` [lines, n, 4] has as rows: what each
+        class picks in each step [batch * classes, steps], whether it found a box, and how many steps there were."""
+        build = self.build
+        lines = shape_of(left)[0] * shape_of(left)[2]
         limit = self._threshold(3)
 
         def step(state: Step) -> Yielded:
-            left = state.carried[1]
-            best = build.emit(graph.ArgsortOp(left, 1, True))
-            chosen = self._rows(table, best)
-            found = build.emit(graph.NotOp(build.emit(graph.EqualOp(self._at(left, best), self._none()))))
-            gone = build.emit(graph.OrOp(self._overlap(boxes, chosen, limit), self._is_box(best)))
-            rest = build.emit(graph.WhereOp(gone, self._none(), left))
+            rest = state.carried[1]
+            best = build.emit(graph.ArgsortOp(rest, 1, True))
+            found = build.emit(graph.NotOp(build.emit(graph.EqualOp(self._at(rest, best), self._none()))))
+            shares = self._shares(boxes, self._chosen(table, best))
+            rest = build.emit(graph.WhereOp(build.emit(graph.GreaterOp(shares, limit)), self._none(), rest))
+            rest = build.emit(graph.WhereOp(self._is_box(best, shape_of(rest)[3]), self._none(), rest))
             ran = build.add(state.number, build.constant(np.asarray(1, np.int64), "one"))
-            rows = [build.reshape(each, (batches * classes,)) for each in (best, found)]
-            return [self._any_left(rest), rest, ran], rows
+            return [self._any(found), rest, ran], [build.reshape(each, (lines,)) for each in (best, found)]
 
-        left = self._candidates()
-        start = build.constant(np.zeros((), np.int64), f"{node.label}.start")
-        wanted = Loop([self._any_left(left), left, start], steps=self.steps, conditional=True)
-        carried, (best, found) = loop(build, wanted, step)
-        return self._triples(best, found, carried[2])
+        go = build.constant(np.ones((), np.bool_), f"{self.node.label}.go")
+        start = build.constant(np.zeros((), np.int64), f"{self.node.label}.start")
+        carried, stacked = loop(build, Loop([go, left, start], steps=self.steps, conditional=True), step)
+        best, found = (build.transpose(each, (1, 0)) for each in stacked)
+        return [best, found, carried[2]]
+
+    def _has_threshold(self) -> bool:
+        return self.node.has(4) and 0 not in self.node.shape(4)
 
     def _threshold(self, index: int) -> SSAValue:
         """A scalar input, 0 where it is left out."""
         value = self.node.optional(index)
         if value is None or 0 in shape_of(value):
             return self.build.scalar_of(0, element_type("f32"))
-        return self.build.reshape(value, (1, 1, 1))
+        return self.build.reshape(value, (1, 1, 1, 1))
 
     def _none(self) -> SSAValue:
         """The score of a box that is not to be had any more."""
         return self.build.scalar_of(-np.inf, element_type("f32"))
 
     def _candidates(self) -> SSAValue:
-        """Scores [batch, classes, n]: those of boxes that are no candidates are -inf, which no other is."""
-        build, scores = self.build, self.node.input(1)
+        """Scores [batch, 1, classes, n]: those of boxes that are no candidates are -inf, which no other is."""
+        build = self.build
+        batches, classes, count = self.node.shape(1)
+        scores = build.reshape(self.node.input(1), (batches, 1, classes, count))
         finite = build.emit(graph.MaxOp(scores, build.scalar_of(_LEAST, element_type("f32"))))
-        if not self.node.has(4) or 0 in self.node.shape(4):
+        if not self._has_threshold():
             return finite
         above = build.emit(graph.GreaterOp(scores, self._threshold(4)))
         return build.emit(graph.WhereOp(above, finite, self._none()))
 
-    def _corners(self) -> Boxes:
-        """Parts of the boxes [batch, 1, n]."""
+    def _boxes(self) -> Boxes:
+        """The boxes, corners [batch, 2, 1, n]."""
         build, node = self.build, self.node
         batches, count, _ = node.shape(0)
-        columns = [
-            build.reshape(build.slice_axis(node.input(0), 2, column, 1), (batches, 1, count)) for column in range(4)
-        ]
-        if node.integer("center_point_box"):
-            x, y, width, height = columns
-            half_w, half_h = (build.scaled(size, 0.5) for size in (width, height))
-            x1, x2, y1, y2 = build.sub(x, half_w), build.add(x, half_w), build.sub(y, half_h), build.add(y, half_h)
-        else:
-            a, b, c, d = columns
-            y1, y2 = build.emit(graph.MinOp(a, c)), build.emit(graph.MaxOp(a, c))
-            x1, x2 = build.emit(graph.MinOp(b, d)), build.emit(graph.MaxOp(b, d))
-        return Boxes(y1, x1, y2, x2, build.mul(build.sub(x2, x1), build.sub(y2, y1)))
+        columns = build.transpose(node.input(0), (0, 2, 1))
+        first, second = (
+            build.reshape(build.slice_axis(columns, 1, part, 2), (batches, 2, 1, count)) for part in (0, 2)
+        )
+        if node.integer("center_point_box"):  # x, y, width, height
+            first, half = (build.slice_axis(each, 1, 1, 2, -1) for each in (first, build.scaled(second, 0.5)))
+            low, high = build.sub(first, half), build.add(first, half)
+        else:  # two opposite corners, y before x
+            low, high = build.emit(graph.MinOp(first, second)), build.emit(graph.MaxOp(first, second))
+        return Boxes(low, high, self._area(low, high))
 
-    def _rows(self, table: SSAValue, best: SSAValue) -> Boxes:
-        """The boxes [batch, classes, 1] at positions `best` of the table [batch, n, 5]."""
-        found = gather_3d(self.build, table, best)
-        return Boxes(*(self.build.slice_axis(found, 2, part, 1) for part in range(5)))
+    def _area(self, low: SSAValue, high: SSAValue) -> SSAValue:
+        """[batch, 1, .., n]: product of the sides of corners [batch, 2, .., n]."""
+        return self.build.reduce(self.build.sub(high, low), "prod", [1])
+
+    def _chosen(self, table: SSAValue, best: SSAValue) -> Boxes:
+        """The boxes at positions `best` [batch, 1, classes, 1] of a table by batch, or by batch and class."""
+        build = self.build
+        batches, _, classes, _ = shape_of(best)
+        lines = shape_of(table)[0]
+        found = gather_3d(build, table, build.reshape(best, (lines, batches * classes // lines, 1)))
+        found = build.transpose(build.reshape(found, (batches, classes, 4)), (0, 2, 1))
+        low, high = (
+            build.reshape(build.slice_axis(found, 1, part, 2), (batches, 2, classes, 1)) for part in (0, 2)
+        )
+        return Boxes(low, high, self._area(low, high))
 
     def _at(self, left: SSAValue, best: SSAValue) -> SSAValue:
-        """The scores at positions `best` [batch, classes, 1]."""
-        batches, classes, count = shape_of(left)
+        """The scores at positions `best` [batch, 1, classes, 1]."""
+        batches, _, classes, count = shape_of(left)
         lines = self.build.reshape(left, (batches * classes, count, 1))
         places = self.build.reshape(best, (batches * classes, 1, 1))
-        return self.build.reshape(gather_3d(self.build, lines, places), (batches, classes, 1))
+        return self.build.reshape(gather_3d(self.build, lines, places), (batches, 1, classes, 1))
 
-    def _is_box(self, best: SSAValue) -> SSAValue:
-        places = np.arange(self.node.shape(1)[2], dtype=np.int64)
+    def _is_box(self, best: SSAValue, count: int) -> SSAValue:
+        places = np.arange(count, dtype=np.int64)
         return self.build.emit(graph.EqualOp(self.build.constant(places, f"{self.node.label}.boxes"), best))
 
-    def _overlap(self, boxes: Boxes, chosen: Boxes, limit: SSAValue) -> SSAValue:
-        """Whether a box and the chosen one of its class have areas and share more than `limit` of their union."""
+    def _shares(self, boxes: Boxes, chosen: Boxes) -> SSAValue:
+        """How much of their union a box and the chosen one of its class share [batch, 1, classes, n].
+
+        Written so that each value is used by the next one (`min(h - l, h - l')` is `h - max(l, l')`, rounding
+        included): then the sides are one group, and everything behind them another. Boxes that share something have
+        areas, and so has their union; of others nothing is asked but that the quotient is 0 or not a number.
+        """
         build = self.build
         zero = build.scalar_of(0, element_type("f32"))
-        sides = [
-            build.sub(build.emit(graph.MinOp(high, high_too)), build.emit(graph.MaxOp(low, low_too)))
-            for low, low_too, high, high_too in (
-                (boxes.x1, chosen.x1, boxes.x2, chosen.x2),
-                (boxes.y1, chosen.y1, boxes.y2, chosen.y2),
-            )
-        ]
-        width, height = (build.emit(graph.MaxOp(side, zero)) for side in sides)
-        shared = build.mul(width, height)
-        union = build.sub(build.add(chosen.area, boxes.area), shared)
-        ratio = build.div(shared, union)
-        good = [build.emit(graph.GreaterOp(each, zero)) for each in (shared, boxes.area, chosen.area, union)]
-        result = build.emit(graph.GreaterOp(ratio, limit))
-        for each in good:
-            result = build.emit(graph.AndOp(result, each))
-        return result
+        upper = build.emit(graph.MinOp(boxes.high, chosen.high))
+        sides = build.emit(graph.MinOp(build.sub(upper, boxes.low), build.sub(upper, chosen.low)))
+        shared = build.reduce(build.emit(graph.MaxOp(sides, zero)), "prod", [1])
+        meet = build.emit(graph.GreaterOp(shared, zero))
+        areas = build.add(build.emit(graph.WhereOp(meet, chosen.area, zero)), boxes.area)
+        return build.div(shared, build.sub(areas, shared))
 
-    def _any_left(self, left: SSAValue) -> SSAValue:
-        """Whether any class has a box left (NaN counts: it is above all scores)."""
+    def _any(self, found: SSAValue) -> SSAValue:
+        """Whether any class has found a box: after the last one there is one step that finds none."""
         build = self.build
-        gone = build.emit(graph.EqualOp(left, self._none()))
-        here = build.cast(build.emit(graph.NotOp(gone)), I32)
-        return build.cast(build.reshape(build.reduce(here, "max", [0, 1, 2]), ()), BOOL)
+        return build.cast(build.reshape(build.reduce(build.cast(found, I32), "max", [0, 1, 2, 3]), ()), BOOL)
 
     def _triples(self, best: SSAValue, found: SSAValue, ran: SSAValue) -> Output:
-        """From what each step [steps, batch * classes] chose, if it ran and found one, to the list by class."""
+        """From what each class picked [batch * classes, steps], if it found one in a step that ran, to the list."""
         build = self.build
         batches, classes, _ = self.node.shape(1)
-        number = np.arange(self.steps, dtype=np.int64).reshape(-1, 1)
+        number = np.arange(self.steps, dtype=np.int64)
         happened = build.emit(graph.LessOp(build.constant(number, f"{self.node.label}.steps"), ran))
         valid = build.emit(graph.AndOp(found, happened))
         total = batches * classes * self.steps
-        valid, best = (build.reshape(build.transpose(each, (1, 0)), (total,)) for each in (valid, best))
+        valid, best = (build.reshape(each, (total,)) for each in (valid, best))
         places = build.emit(graph.NonzeroOp(valid, total, I32))
         line = build.div(places, build.scalar_of(self.steps, I32))
         batch = build.div(line, build.scalar_of(classes, I32))
