@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from random import Random
+from typing import Any, Protocol
 
 import ml_dtypes
 import numpy as np
@@ -37,6 +38,48 @@ def type_string(dtype: np.dtype[Any]) -> str:
     return f"tensor({_TYPE_STRINGS.get(dtype.name, dtype.name)})"
 
 
+class Choices(Protocol):
+    """Who decides what a model looks like."""
+
+    def integer(self, low: int, high: int) -> int:
+        """An integer of the range; the lowest is the simplest."""
+        ...
+
+    def permutation(self, size: int) -> list[int]:
+        """An order of 0 .. size - 1."""
+        ...
+
+
+@dataclass(frozen=True)
+class HypothesisChoices:
+    """Hypothesis decides: it can make a model smaller, but its examples resemble each other."""
+
+    draw: st.DrawFn
+
+    def integer(self, low: int, high: int) -> int:
+        """See `Choices`."""
+        return self.draw(st.integers(low, high))
+
+    def permutation(self, size: int) -> list[int]:
+        """See `Choices`."""
+        return list(self.draw(st.permutations(range(size))))
+
+
+@dataclass(frozen=True)
+class RandomChoices:
+    """Chance decides: every model is independent of all others."""
+
+    random: Random
+
+    def integer(self, low: int, high: int) -> int:
+        """See `Choices`."""
+        return self.random.randint(low, high)
+
+    def permutation(self, size: int) -> list[int]:
+        """See `Choices`."""
+        return self.random.sample(range(size), size)
+
+
 class Rejected(Exception):
     """The drawn node does not fit: not in this opset, no operand of its types, an undefined value."""
 
@@ -45,7 +88,7 @@ class Rejected(Exception):
 class Graph:
     """Nodes so far, and of every tensor its value. `inputs` are given at run time, `constants` are initializers."""
 
-    draw: st.DrawFn
+    choices: Choices
     opset: int
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     values: dict[str, Array] = field(default_factory=dict)
@@ -60,19 +103,21 @@ class Graph:
         """One of `options`; the first one is the simplest."""
         if not options:
             raise Rejected
-        return self.draw(st.sampled_from(options))
+        return options[self.choices.integer(0, len(options) - 1)]
 
     def integer(self, low: int, high: int) -> int:
         """An integer of the range."""
-        return self.draw(st.integers(low, high))
+        if low > high:
+            raise Rejected
+        return self.choices.integer(low, high)
 
     def coin(self) -> bool:
         """Either."""
-        return self.draw(st.booleans())
+        return bool(self.choices.integer(0, 1))
 
     def permutation(self, size: int) -> list[int]:
         """An order of 0 .. size - 1."""
-        return list(self.draw(st.permutations(range(size))))
+        return self.choices.permutation(size)
 
     def axis(self, rank: int) -> int:
         """An axis of a tensor, sometimes counted from the end."""

@@ -26,7 +26,7 @@ class Body(Graph):
     @staticmethod
     def inside(g: Graph, arguments: Mapping[str, Array], nodes: int) -> Body:
         """A body with these arguments that sees a few tensors of `g` and has some nodes."""
-        body = Body(g.draw, g.opset)
+        body = Body(g.choices, g.opset)
         body._count = 1000 * (g._count + 1) + g.integer(0, 9) * 100
         if g.coin():
             body.values |= dict(list(g.values.items())[-2:])

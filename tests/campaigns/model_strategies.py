@@ -1,8 +1,10 @@
-"""Hypothesis strategies for whole models with their inputs."""
+"""Whole models with their inputs: by a seed, or as a Hypothesis strategy."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
 
 import model_ops
 import model_ops_control
@@ -10,9 +12,18 @@ import model_ops_movement
 import model_ops_special
 import model_ops_windows
 import onnx
-from hypothesis import assume, reject
+from hypothesis import reject
 from hypothesis import strategies as st
-from model_graph import Array, Graph, Rejected, finished, names_read
+from model_graph import (
+    Array,
+    Choices,
+    Graph,
+    HypothesisChoices,
+    RandomChoices,
+    Rejected,
+    finished,
+    names_read,
+)
 
 FAMILIES = {
     name: function
@@ -36,19 +47,19 @@ class Drawn:
         return [node.op_type for node in self.model.graph.node]
 
 
-@st.composite
-def models(draw: st.DrawFn, families: tuple[str, ...] = tuple(FAMILIES)) -> Drawn:
-    """A valid model of a few nodes of the named families."""
-    graph = Graph(draw, draw(st.sampled_from(OPSETS)))
-    wanted = draw(st.integers(1, MOST_NODES))
+def drawn_model(choices: Choices, families: Sequence[str]) -> Drawn | None:
+    """A valid model of a few nodes of the named families; None where the choices led to none."""
+    graph = Graph(choices, OPSETS[choices.integer(0, len(OPSETS) - 1)])
+    wanted = choices.integer(1, MOST_NODES)
     for _ in range(3 * wanted):
         if len(graph.nodes) >= wanted:
             break
         try:
-            FAMILIES[draw(st.sampled_from(families))](graph)
+            FAMILIES[graph.choose(families)](graph)
         except Rejected:
             continue
-    assume(graph.nodes)
+    if not graph.nodes:
+        return None
     used = {name for node in graph.nodes for name in names_read(node)}
     graph.inputs = [name for name in graph.inputs if name in used]
     graph.constants = {name: value for name, value in graph.constants.items() if name in used}
@@ -56,5 +67,23 @@ def models(draw: st.DrawFn, families: tuple[str, ...] = tuple(FAMILIES)) -> Draw
     try:
         onnx.checker.check_model(model, full_check=True)
     except onnx.shape_inference.InferenceError:  # a result of an op whose inference contradicts its own evaluator
-        reject()
+        return None
     return Drawn(model, {name: graph.values[name] for name in graph.inputs})
+
+
+@st.composite
+def models(draw: st.DrawFn, families: tuple[str, ...] = tuple(FAMILIES)) -> Drawn:
+    """Models as Hypothesis draws them, for reducing."""
+    drawn = drawn_model(HypothesisChoices(draw), families)
+    if drawn is None:
+        reject()
+    return drawn
+
+
+def random_model(seed: int, families: Sequence[str] = tuple(FAMILIES)) -> Drawn:
+    """The model of this seed."""
+    random = Random(seed)
+    while True:
+        drawn = drawn_model(RandomChoices(random), families)
+        if drawn is not None:
+            return drawn

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, given, seed, settings
 from model_graph import FLOATS, Array, names_read, tensor_info
 from model_references import ONNXRUNTIME, TOLERANCE, close, in_f64, references, run_reference, within
-from model_strategies import FAMILIES, Drawn, models
+from model_strategies import FAMILIES, Drawn, models, random_model
 from npucc.backend import prepare
 from npuisa.errors import NpuError
 
@@ -177,32 +177,28 @@ class Tally:
         return "\n".join(lines)
 
 
-def campaign(
-    count: int, start: int, families: tuple[str, ...], take: Callable[[Drawn, Verdict], None], shrink: bool = False
-) -> None:
-    """Draw and judge `count` models; `take` may raise to have the model reduced (with `shrink`)."""
-    phases = [Phase.generate, Phase.shrink] if shrink else [Phase.generate]
-
-    @seed(start)
-    @settings(max_examples=count, database=None, deadline=None, phases=phases, suppress_health_check=list(HealthCheck))
-    @given(models(families))
-    def run(drawn: Drawn) -> None:
+def campaign(count: int, start: int, families: Sequence[str], take: Callable[[Drawn, Verdict], None]) -> None:
+    """Draw and judge the models of `count` seeds."""
+    for number in range(start, start + count):
+        drawn = random_model(number, families)
         take(drawn, judge(drawn))
-
-    run()
 
 
 def reduced(count: int, start: int, families: tuple[str, ...], wanted: str) -> tuple[Drawn, Verdict] | None:
-    """The smallest model found whose verdict is `wanted` ("wrong Pad"); None when there is none."""
+    """The smallest model, as Hypothesis makes it, whose verdict is `wanted` ("wrong Pad"); None: none was found."""
     smallest: list[tuple[Drawn, Verdict]] = []
 
-    def take(drawn: Drawn, verdict: Verdict) -> None:
+    @seed(start)
+    @settings(max_examples=count, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(models(families))
+    def run(drawn: Drawn) -> None:
+        verdict = judge(drawn)
         if f"{verdict.kind} {verdict.key}".startswith(wanted):
             smallest.append((drawn, verdict))
             raise AssertionError(verdict.detail)
 
     try:
-        campaign(count, start, families, take, shrink=True)
+        run()
     except AssertionError:
         return smallest[-1]
     return None

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from npuisa.errors import USAGE, NpuError
 
 sys.path.insert(0, str(Path(__file__).parent))  # makes the modules of the campaign importable
 
 import random_models
 from model_graph import tensor_info
-from model_strategies import FAMILIES, Drawn, models
+from model_strategies import FAMILIES, Drawn, random_model
 from random_models import GOOD, Tally, campaign, judge, shown
 
 CONTROL = ("branch", "loop", "scan", "recurrent")
@@ -25,25 +24,15 @@ CONTROL = ("branch", "loop", "scan", "recurrent")
 @pytest.mark.parametrize(("count", "families"), [(16, tuple(FAMILIES)), (6, CONTROL)], ids=["all", "control"])
 def test_a_sample_has_no_wrong_value_and_no_traceback(count: int, families: tuple[str, ...]) -> None:
     tally = Tally()
-    campaign(count, 20, families, tally.add)
+    campaign(count, 0, families, tally.add)
     bad = [shown(*finding) for (kind, _), finding in tally.findings.items() if kind not in GOOD]
     assert not bad, "\n".join(bad)
     assert tally.verdicts["right"] >= count // 2
 
 
 def test_models_are_of_many_kinds() -> None:
-    drawn: list[Drawn] = []
-
-    @seed(3)
-    @settings(
-        max_examples=120, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
-    )
-    @given(models())
-    def collect(one: Drawn) -> None:
-        drawn.append(one)
-
-    collect()
-    assert len({op for one in drawn for op in one.ops}) > 40
+    drawn = [random_model(seed) for seed in range(120)]
+    assert len({op for one in drawn for op in one.ops}) > 70
     assert len({one.model.opset_import[0].version for one in drawn}) > 8
     values = [value for one in drawn for value in one.inputs.values()]
     assert {value.dtype.name for value in values} >= {
