@@ -38,10 +38,16 @@ def scatter(x: Array, indices: Array, updates: Array, fn: str) -> Array:
     """
     result = np.array(x)
     places, inside = (np.broadcast_to(a, updates.shape) for a in wrapped(indices, x.shape[1]))
-    lanes = np.indices((updates.shape[0], updates.shape[2]), sparse=True)
-    for step in range(updates.shape[1]):
-        batch, lane = (np.broadcast_to(a, inside[:, step].shape)[inside[:, step]] for a in lanes)
-        at = (batch, places[:, step][inside[:, step]], lane)
-        update = updates[:, step][inside[:, step]]
-        result[at] = update if fn == "none" else _COMBINE[fn](result[at], update)
+    # Per element of x, `flatnonzero` lists its updates in order of n, and so do assignment and `ufunc.at` take them.
+    batch, lane = np.indices((updates.shape[0], updates.shape[2]), sparse=True)
+    kept = np.flatnonzero(inside)
+    at = tuple(
+        np.broadcast_to(axis, updates.shape).reshape(-1)[kept]
+        for axis in (batch.reshape(-1, 1, 1), places, lane.reshape(1, 1, -1))
+    )
+    values = updates.reshape(-1)[kept]
+    if fn == "none":
+        result[at] = values
+    else:
+        _COMBINE[fn].at(result, at, values)
     return result
