@@ -24,9 +24,10 @@ from npucc.types import BOOL, element_type, shape_of
 I32, I64 = element_type("i32"), element_type("i64")
 _LEAST = float(np.finfo(np.float32).min)
 FEW = 512
-"""Where no class has more candidates than this, only so many boxes of each take part in the loop. Of 80 classes x 8,400
-boxes a step on edge-4t takes 770,000 cycles, of 80 x 512 it takes about 40,000; the sort before the loop is two steps' worth.
-"""
+"""Where no class has more candidates than this, only so many boxes of each take part in the loop.
+
+A step of 80 classes x 8,400 boxes takes 770,000 cycles on edge-4t, one of 80 x 512 about 40,000; the sort before the
+loop is worth two steps."""
 
 
 class Boxes(NamedTuple):

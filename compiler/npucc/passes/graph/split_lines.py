@@ -59,18 +59,20 @@ def _bytes(value: SSAValue) -> int:
     return dtype_of(element_of(value)).bytes
 
 
-def _fitting(target: Target, length: int, footprint: Callable[[int], int]) -> int | None:
-    """Length of the parts of a line whose `footprint` (bytes by length) is too large; None if it is not.
+def _fitting(target: Target, x: SSAValue, axis: int, footprint: Callable[[int], int]) -> int | None:
+    """Length of the parts of a line of x whose `footprint` (bytes by length) is too large; None if it is not.
 
-    Parts are equal where a number of them near the least divides the length.
+    Of lines that lie side by side as many as fill a DRAM burst fit together. Parts are equal where a number of them
+    near the least divides the length.
     """
-    budget = target.sram.bytes // SHARE
+    budget, length = target.sram.bytes // SHARE, shape_of(x)[axis]
     if footprint(length) <= budget:
         return None
+    beside = min(prod(shape_of(x)[axis + 1 :]), max(target.dram.burst_bytes // _bytes(x), 1))
     low, high = 1, length
     while low < high:  # the longest part that fits
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if footprint(middle) <= budget else (low, middle - 1)
+        low, high = (middle, high) if beside * footprint(middle) <= budget else (low, middle - 1)
     least = -(-length // low)
     parts = next((count for count in range(least, 2 * least) if length % count == 0), least)
     return -(-length // parts)
@@ -147,7 +149,7 @@ def _sort(op: graph.GraphOp, rewrite: GraphRewriter, target: Target) -> SSAValue
         kept = min(count, size)
         return size * _bytes(op.x) + kept * result + 8 * sort_workspace(size, kept, bits)
 
-    size = _fitting(target, length, footprint)
+    size = _fitting(target, op.x, op.line, footprint)
     if size is None or -(-length // size) * min(count, size) > SHRINK * length:
         return None
     parts = _Parts(rewrite, op.line, length, size)
@@ -178,7 +180,7 @@ def _scan(op: graph.GraphOp, rewrite: GraphRewriter, target: Target) -> SSAValue
     if not isinstance(op, graph.ScanOp):
         return None
     wanted, length = element_of(op.result), shape_of(op.x)[op.line]
-    size = _fitting(target, length, lambda part: part * (_bytes(op.x) + _bytes(op.result)))
+    size = _fitting(target, op.x, op.line, lambda part: part * (_bytes(op.x) + _bytes(op.result)))
     if size is None:
         return None
     element = F32 if is_float(wanted) and dtype_of(wanted).bits < 32 else wanted
@@ -205,12 +207,13 @@ def _compaction(op: graph.GraphOp, rewrite: GraphRewriter, target: Target) -> SS
     mask, axis = op.mask, len(shape_of(op.mask)) - 1
     length, count = shape_of(mask)[-1], shape_of(op.result)[-1]
     width = sum(_bytes(operand) for operand in op.operands)
-    size = _fitting(target, length, lambda part: part * width + min(part, count) * _bytes(op.result))
+    size = _fitting(target, mask, axis, lambda part: part * width + min(part, count) * _bytes(op.result))
     if size is None:
         return None
     parts = _Parts(rewrite, axis, length, size)
     hits = parts.split(_as_bool(rewrite, mask), np.asarray(False))
-    packed = _packed(op, parts, hits, size)
+    kept = min(size, count)
+    packed = _packed(op, parts, hits, kept)
     number = rewrite.insert(graph.ReduceOp(hits, "sum", [axis + 1], I32))
     before = rewrite.insert(graph.ScanOp(number, "sum", exclusive=True, axis=axis))
     total = rewrite.insert(graph.ReduceOp(number, "sum", [axis]))
@@ -219,7 +222,7 @@ def _compaction(op: graph.GraphOp, rewrite: GraphRewriter, target: Target) -> SS
     part = _part_of(rewrite, before, places, (*lead, count))
     first = parts.looked_up(rewrite.insert(graph.ReshapeOp(before, (*lead, parts.count))), part, axis)
     inside = rewrite.insert(graph.SubOp(places, first))
-    start = rewrite.insert(graph.MulOp(part, rewrite.constant(np.asarray(size, np.int32), "part_size")))
+    start = rewrite.insert(graph.MulOp(part, rewrite.constant(np.asarray(kept, np.int32), "part_size")))
     found = parts.looked_up(parts.joined(packed), rewrite.insert(graph.AddOp(start, inside)), axis)
     real = rewrite.insert(graph.LessOp(places, rewrite.insert(graph.ReshapeOp(total, (*lead, 1)))))
     padding = PADDING if isinstance(op, graph.NonzeroOp) else 0
@@ -231,13 +234,13 @@ def _as_bool(rewrite: GraphRewriter, mask: SSAValue) -> SSAValue:
     return mask if element_of(mask) == BOOL else rewrite.insert(graph.CastOp(mask, BOOL))
 
 
-def _packed(op: graph.NonzeroOp | graph.CompressOp, parts: _Parts, hits: SSAValue, size: int) -> SSAValue:
-    """[.., count, size]: the elements or places that each part gives, at its front."""
+def _packed(op: graph.NonzeroOp | graph.CompressOp, parts: _Parts, hits: SSAValue, kept: int) -> SSAValue:
+    """[.., count, kept]: the first elements or places that each part gives."""
     rewrite = parts.rewrite
     if isinstance(op, graph.CompressOp):
         x = parts.split(op.x, np.zeros((), numpy_dtype(element_of(op.x))))
-        return rewrite.insert(graph.CompressOp(x, hits, size))
-    places = rewrite.insert(graph.NonzeroOp(hits, size, element_of(op.result)))
+        return rewrite.insert(graph.CompressOp(x, hits, kept))
+    places = rewrite.insert(graph.NonzeroOp(hits, kept, element_of(op.result)))
     return rewrite.insert(graph.AddOp(places, parts.offsets(places)))
 
 
