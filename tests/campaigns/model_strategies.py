@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import model_ops
@@ -40,6 +40,8 @@ class Drawn:
 
     model: onnx.ModelProto
     inputs: dict[str, Array]
+    seed: int | None = None
+    """With which `random_model` draws it; None where Hypothesis did."""
 
     @property
     def ops(self) -> list[str]:
@@ -86,4 +88,4 @@ def random_model(seed: int, families: Sequence[str] = tuple(FAMILIES)) -> Drawn:
     while True:
         drawn = drawn_model(RandomChoices(random), families)
         if drawn is not None:
-            return drawn
+            return replace(drawn, seed=seed)

@@ -209,7 +209,8 @@ def shown(drawn: Drawn, verdict: Verdict) -> str:
     np.set_printoptions(threshold=60)
     tensors = [f"{t.name} = {onnx.numpy_helper.to_array(t)!r}" for t in drawn.model.graph.initializer]
     inputs = [f"{name} = {value!r}" for name, value in drawn.inputs.items()]
-    head = f"--- {verdict.kind} {verdict.key}"
+    again = "" if drawn.seed is None else f" (--models 1 --seed {drawn.seed})"
+    head = f"--- {verdict.kind} {verdict.key}{again}"
     return "\n".join([head, onnx.printer.to_text(drawn.model), *tensors, *inputs, verdict.detail])
 
 
