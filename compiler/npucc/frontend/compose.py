@@ -19,7 +19,12 @@ OPSET = 21
 
 def call(node: ImportNode, op: str, *inputs: Value | None, **attributes: Any) -> SSAValue:
     """The first output of ONNX op `op` on `inputs` (None: left out), with the provenance of `node`."""
-    return _run(node, helper.make_node(op, [], ["result"], name=node.label, **attributes), inputs)[0]
+    return call_all(node, op, inputs, **attributes)[0]
+
+
+def call_all(node: ImportNode, op: str, inputs: Sequence[Value | None], **attributes: Any) -> list[SSAValue]:
+    """All outputs of ONNX op `op`."""
+    return _run(node, helper.make_node(op, [], ["result"], name=node.label, **attributes), inputs)
 
 
 def import_as(node: ImportNode, op: str, inputs: Sequence[Value | None]) -> list[SSAValue]:
