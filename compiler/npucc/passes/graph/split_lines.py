@@ -59,16 +59,18 @@ def _bytes(value: SSAValue) -> int:
     return dtype_of(element_of(value)).bytes
 
 
-def _fitting(target: Target, x: SSAValue, axis: int, footprint: Callable[[int], int]) -> int | None:
+def _fitting(
+    target: Target, x: SSAValue, axis: int, footprint: Callable[[int], int], *, alone: bool = False
+) -> int | None:
     """Length of the parts of a line of x whose `footprint` (bytes by length) is too large; None if it is not.
 
-    Of lines that lie side by side as many as fill a DRAM burst fit together. Parts are equal where a number of them
-    near the least divides the length.
+    Of lines that lie side by side as many as fill a DRAM burst fit together, unless a line is to be `alone`. Parts are
+    equal where a number of them near the least divides the length.
     """
     budget, length = target.sram.bytes // SHARE, shape_of(x)[axis]
     if footprint(length) <= budget:
         return None
-    beside = min(prod(shape_of(x)[axis + 1 :]), max(target.dram.burst_bytes // _bytes(x), 1))
+    beside = 1 if alone else min(prod(shape_of(x)[axis + 1 :]), max(target.dram.burst_bytes // _bytes(x), 1))
     low, high = 1, length
     while low < high:  # the longest part that fits
         middle = (low + high + 1) // 2
@@ -149,9 +151,11 @@ def _sort(op: graph.GraphOp, rewrite: GraphRewriter, target: Target) -> SSAValue
         kept = min(count, size)
         return size * _bytes(op.x) + kept * result + 8 * sort_workspace(size, kept, bits)
 
-    size = _fitting(target, op.x, op.line, footprint)
-    if size is None or -(-length // size) * min(count, size) > SHRINK * length:
+    sizes = [_fitting(target, op.x, op.line, footprint, alone=alone) for alone in (False, True)]
+    helpful = [size for size in sizes if size is not None and -(-length // size) * min(count, size) <= SHRINK * length]
+    if not helpful:
         return None
+    size = helpful[0]
     parts = _Parts(rewrite, op.line, length, size)
     descending = bool(op.descending.value.data)
     x = parts.split(op.x, _last(numpy_dtype(element_of(op.x)), descending))
