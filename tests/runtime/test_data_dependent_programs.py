@@ -66,7 +66,7 @@ def collatz(value: int) -> tuple[int, int, int]:
     return odd + even, odd, even
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(1, 5000), min_size=8, max_size=8))
 def test_collatz_steps_and_every_cycle_of_them(start: list[int]) -> None:
     program = assemble(COLLATZ)

@@ -68,7 +68,7 @@ def run(program: Program, length: int, first: int = 0, step: int = 1) -> tuple[F
     return simulator, float(outputs["sum"][0]), int(outputs["count"][0])
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_a_window_that_data_choose(data: st.DataObject) -> None:
     length = data.draw(st.integers(0, 256))
