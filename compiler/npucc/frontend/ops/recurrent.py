@@ -35,11 +35,17 @@ class Recurrence:
     inner_bias: SSAValue | None
     peepholes: SSAValue | None
     activations: list[Activation]
+    product: Callable[[SSAValue], SSAValue] | None = None
+    """h [batch, hidden] -> [batch, gates * hidden], where it is no plain product with r."""
 
     @property
     def build(self) -> GraphBuilder:
         """The builder of the node."""
         return self.node.build
+
+    def recurrent(self, h: SSAValue) -> SSAValue:
+        """The recurrent product of a state."""
+        return self.build.matmul(h, self.r) if self.product is None else self.product(h)
 
     def gate(self, gates: SSAValue, index: int) -> SSAValue:
         """Gate `index` of [batch, gates * hidden]."""
@@ -49,6 +55,8 @@ class Recurrence:
 State = tuple[SSAValue, ...]
 Cell = Callable[[Recurrence, SSAValue, State], State]
 """The next state from the input products of a step [batch, gates * hidden] and the present state."""
+Directed = Callable[[ImportNode, SSAValue, int, int, int, list[Activation]], Recurrence]
+"""One direction, from the node, its input [seq, batch, features], the direction, gates, hidden size and activations."""
 
 
 def _rnn_cell(r: Recurrence, x: SSAValue, state: State) -> State:
@@ -75,11 +83,11 @@ def _gru_cell(r: Recurrence, x: SSAValue, state: State) -> State:
     return (build.add(candidate, build.mul(update, build.sub(h, candidate))),)
 
 
-def _lstm_cell(r: Recurrence, x: SSAValue, state: State) -> State:
+def lstm_cell(r: Recurrence, x: SSAValue, state: State) -> State:
     """i, o, f, c~ from x W + h R + b (peepholes add p * c); c = f c + i c~; h = o g(c)."""
     build, (h, c) = r.build, state
     f, g, last = r.activations
-    gates = build.add(x, build.matmul(h, r.r))
+    gates = build.add(x, r.recurrent(h))
 
     def peep(gate: SSAValue, index: int, cell: SSAValue) -> SSAValue:
         if r.peepholes is None:
@@ -97,15 +105,25 @@ def _lstm_cell(r: Recurrence, x: SSAValue, state: State) -> State:
     return build.mul(leave, last(new)), new
 
 
-def _recur(node: ImportNode, gates: int, cell: Cell, defaults: list[str], states: int) -> list[SSAValue]:
-    """Y [seq, dirs, batch, hidden] (layout 1: [batch, seq, dirs, hidden]) and the last states [dirs, batch, hidden]."""
+def recur(
+    node: ImportNode,
+    gates: int,
+    cell: Cell,
+    defaults: list[str],
+    states: int,
+    directed: Directed | None = None,
+) -> list[SSAValue]:
+    """Y [seq, dirs, batch, hidden] (layout 1: [batch, seq, dirs, hidden]) and the last states [dirs, batch, hidden].
+
+    `directed` makes the weights and input products of a direction (default: those of ONNX's own ops).
+    """
     build, x = node.build, node.input(0)
     batch_first = bool(node.integer("layout"))
     if any(len(node.shape(index)) != 3 for index in (0, 1, 2)):
         raise Malformed("X, W and R have rank 3", ", ".join(str(list(node.shape(index))) for index in (0, 1, 2)))
     x = build.transpose(x, (1, 0, 2)) if batch_first else x
     _, batch, _ = shape_of(x)
-    hidden, directions = shape_of(node.input(2))[2], shape_of(node.input(2))[0]
+    directions, hidden = shape_of(node.input(2))[0], min(shape_of(node.input(2))[1:])
     order = node.text("direction", "forward")
     if directions != (2 if order == "bidirectional" else 1):
         raise Malformed("the weights have one entry per direction", f"{directions} for `{order}`")
@@ -115,7 +133,7 @@ def _recur(node: ImportNode, gates: int, cell: Cell, defaults: list[str], states
     finals: list[State] = []
     for direction in range(directions):
         chosen = functions[direction * len(defaults) : (direction + 1) * len(defaults)]
-        recurrence = _direction(node, x, direction, gates, hidden, chosen)
+        recurrence = (directed or _direction)(node, x, direction, gates, hidden, chosen)
         state = tuple(_initial(node, index, direction, batch, hidden, batch_first) for index in (5, 6)[:states])
         backward = order == "reverse" or direction == 1
         last, steps = _run(recurrence, cell, state, present, backward)
@@ -124,9 +142,7 @@ def _recur(node: ImportNode, gates: int, cell: Cell, defaults: list[str], states
     return _collect(node, outputs, finals, batch_first)
 
 
-def _run(
-    r: Recurrence, cell: Cell, initial: State, present: SSAValue | None, backward: bool
-) -> tuple[State, SSAValue]:
+def _run(r: Recurrence, cell: Cell, initial: State, present: SSAValue | None, backward: bool) -> tuple[State, SSAValue]:
     """The last state, and h of every step [seq, batch, hidden].
 
     `present` [seq, batch, 1] says which sequences have an element at that place. Behind its end a sequence keeps its
@@ -166,9 +182,7 @@ def _present(node: ImportNode, steps: int, batch: int) -> SSAValue | None:
     return build.emit(graph.LessOp(places, build.reshape(lengths, (1, batch, 1))))
 
 
-def _collect(
-    node: ImportNode, outputs: list[SSAValue], finals: list[State], batch_first: bool
-) -> list[SSAValue]:
+def _collect(node: ImportNode, outputs: list[SSAValue], finals: list[State], batch_first: bool) -> list[SSAValue]:
     """Join the directions; layout 1 has the batch in front."""
     build = node.build
     length, *sizes = shape_of(outputs[0])
@@ -181,7 +195,7 @@ def _collect(
     return [build.transpose(y, (2, 0, 1, 3)), *(build.transpose(last, (1, 0, 2)) for last in lasts)]
 
 
-def _part(node: ImportNode, index: int, direction: int) -> SSAValue | None:
+def part(node: ImportNode, index: int, direction: int) -> SSAValue | None:
     """One direction of an optional parameter, without the axis of directions."""
     value = node.optional(index)
     if value is None:
@@ -195,12 +209,12 @@ def _direction(
 ) -> Recurrence:
     """Weights of one direction, and the input products of all steps: one product of [seq * batch, features]."""
     build = node.build
-    w, r = _part(node, 1, direction), _part(node, 2, direction)
+    w, r = part(node, 1, direction), part(node, 2, direction)
     if w is None or r is None or shape_of(r) != (gates * hidden, hidden) or shape_of(w)[0] != gates * hidden:
         raise Malformed(f"weights have {gates} gates of hidden_size rows", f"{node.shape(1)} and {node.shape(2)}")
     steps, batch, features = shape_of(x)
     inputs = build.matmul(build.reshape(x, (steps * batch, features)), build.transpose(w, (1, 0)))
-    bias = _part(node, 3, direction)
+    bias = part(node, 3, direction)
     inner: SSAValue | None = None
     if bias is not None:
         inputs = build.add(inputs, build.slice_axis(bias, 0, 0, gates * hidden))
@@ -212,11 +226,15 @@ def _direction(
             zeros = build.constant(np.zeros(hidden, numpy_dtype(element_of(second))), f"{node.label}.zeros")
             second = build.concat([build.slice_axis(second, 0, 0, width), zeros], 0)
         inputs = build.add(inputs, second)
-    peepholes = _part(node, 7, direction)
-    if peepholes is not None:
-        peepholes = build.reshape(peepholes, (3, hidden))
+    peepholes = peepholes_of(node, direction, hidden)
     inputs = build.reshape(inputs, (steps, batch, gates * hidden))
     return Recurrence(node, hidden, inputs, build.transpose(r, (1, 0)), inner, peepholes, functions)
+
+
+def peepholes_of(node: ImportNode, direction: int, hidden: int) -> SSAValue | None:
+    """[3, hidden] of one direction: input, output, forget gate."""
+    peepholes = part(node, 7, direction)
+    return None if peepholes is None else node.build.reshape(peepholes, (3, hidden))
 
 
 def _initial(node: ImportNode, index: int, direction: int, batch: int, hidden: int, batch_first: bool) -> SSAValue:
@@ -233,16 +251,16 @@ def _initial(node: ImportNode, index: int, direction: int, batch: int, hidden: i
 @onnx_op("RNN")
 def rnn(node: ImportNode) -> list[SSAValue]:
     """Simple recurrence with one gate."""
-    return _recur(node, 1, _rnn_cell, ["Tanh"], 1)
+    return recur(node, 1, _rnn_cell, ["Tanh"], 1)
 
 
 @onnx_op("GRU")
 def gru(node: ImportNode) -> list[SSAValue]:
     """Gated recurrent unit."""
-    return _recur(node, 3, _gru_cell, ["Sigmoid", "Tanh"], 1)
+    return recur(node, 3, _gru_cell, ["Sigmoid", "Tanh"], 1)
 
 
 @onnx_op("LSTM")
 def lstm(node: ImportNode) -> list[SSAValue]:
     """Long short-term memory."""
-    return _recur(node, 4, _lstm_cell, ["Sigmoid", "Tanh", "Tanh"], 2)
+    return recur(node, 4, lstm_cell, ["Sigmoid", "Tanh", "Tanh"], 2)
