@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from npucc.driver import Compilation, make_context
-from npucc.frontend import regions
 from npucc.interpreters.graph import run_graph
 from npucc.interpreters.tile import run_tile
 from npucc.options import Options
@@ -46,12 +44,6 @@ def check(seed: int, depth: int, shape: tuple[int, int] = (2, 5), target: Target
     simulator = FunctionalSimulator(program, target)
     agrees(list(simulator.run(feed).values()))
     require_no_hazards(program, target, simulator.loads)
-
-
-@pytest.fixture(autouse=True)
-def rolled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every loop is one: short ones are not unrolled."""
-    monkeypatch.setattr(regions, "UNROLLED_OPS", 0)
 
 
 @settings(max_examples=20, deadline=None)

@@ -21,8 +21,8 @@ from npucc.types import Array, element_of_numpy, numpy_dtype, shape_of, tensor, 
 
 MAX_STEPS = graph.MAX_STEPS
 """Most steps of a loop."""
-UNROLLED_OPS = 64
-"""A loop of at most so many ops in all its steps is unrolled."""
+UNROLLED_STEPS = 1
+"""A loop of at most so many steps is unrolled."""
 
 
 @dataclass(frozen=True)
@@ -194,14 +194,10 @@ class _LoopBuilder:
         self.counter = counter
 
     def is_short(self) -> bool:
-        """Whether all steps together are few ops, so that one after the other they are faster.
-
-        Unrolled, steps overlap and what depends on the number of the step alone is computed now; rolled, each step
-        ends with a fence. But the program, and the time to compile it, grow with steps x ops.
-        """
+        """Whether the ops of all steps one after the other are the better program (see docs/design.md, section 11)."""
         wanted = self.wanted
         is_static = wanted.steps is not None and wanted.trip is None and not wanted.conditional
-        return is_static and 0 < (wanted.steps or 0) * sum(1 for _ in self.block.walk()) <= UNROLLED_OPS
+        return is_static and 0 < (wanted.steps or 0) <= UNROLLED_STEPS
 
     def _least_steps(self) -> int:
         """Of a loop that may stop early one step counts as the model's work: a bound must not be too high."""

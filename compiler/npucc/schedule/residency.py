@@ -6,13 +6,14 @@ cycles of all groups that live beside it fall. The groups' budgets are what the 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 from npuisa.alignment import align
 from npuisa.errors import ExitCode, NpuError, error_code
 from npuisa.target import Target
+from npusim.costs_dma import latency_cycles as dma_latency
 from xdsl.dialects import func
 from xdsl.ir import SSAValue
 
@@ -58,8 +59,8 @@ class FunctionSchedule:
     time_limit: float | None = None
     cut_short: bool = False
     """Whether the time limit ended the search."""
-    preloads: Collection[graph.GroupOp] = ()
-    """Groups that are dropped again if their result does not stay on chip: then they cost nothing."""
+    staging: Mapping[graph.GroupOp, SSAValue] = field(default_factory=dict)
+    """Copies that are dropped again if this value does not stay on chip: then they cost nothing."""
     resident: set[SSAValue] = field(default_factory=set)
     groups: list[graph.GroupOp] = field(default_factory=list)
     _plans: dict[int, Plan] = field(default_factory=dict)
@@ -187,16 +188,26 @@ class FunctionSchedule:
     def _is_constant(self, value: SSAValue) -> bool:
         """Whether `value` is a constant, or a copy of one that is dropped if it does not stay on chip."""
         owner = value.owner
-        if isinstance(owner, graph.GroupOp) and owner in self.preloads:
+        if isinstance(owner, graph.GroupOp) and owner in self.staging:
             return self._storage.is_constant(owner.operands[0])
         return self._storage.is_constant(value)
 
     def _cycles(self, index: int, plan: Plan) -> float:
         """Cycles of a group in all its executions."""
-        group = self.groups[index]
-        if group in self.preloads and self._storage.root(group.results[0]) not in self.resident:
+        staged = self.staging.get(self.groups[index])
+        if staged is not None and self._storage.root(staged) not in self.resident:
             return 0.0
-        return plan.cycles * self._order.executions[index]
+        return (plan.cycles + self._latency(index)) * self._order.executions[index]
+
+    def _latency(self, index: int) -> float:
+        """What a group in a loop waits for the DRAM: no other step hides it, since each ends with all engines idle."""
+        if self._order.executions[index] == 1:
+            return 0.0
+        group = self.groups[index]
+        reads = any(self._locate(value) == "dram" for value in group.operands)
+        writes = self._locate(group.results[0]) == "dram"
+        read, write = (float(dma_latency(self.target, write=side)) for side in (False, True))
+        return reads * read + writes * write
 
     def _packs(self) -> bool:
         """Whether the tensors and every group's buffers find addresses together (greedily: the result must not

@@ -13,7 +13,7 @@ from npucc.dialects import graph
 from npucc.dialects.graph_ops.base import SPACE
 from npucc.module_metadata import add_metadata
 from npucc.passes.graph.functions import functions_of
-from npucc.passes.graph.preload import insert_preloads, remove_useless
+from npucc.passes.graph.staging import insert_staging, remove_useless
 from npucc.schedule.problem import Plan, Problem
 from npucc.schedule.residency import FunctionSchedule
 from npucc.schedule.spaces import keep_on_chip
@@ -26,9 +26,9 @@ class GraphSchedulePass(ModulePass):
 
     A group that already has a schedule keeps it (somebody wrote it by hand). NPU-E0701 when a group fits no
     schedule. `effort` 0 to 3 sets how many tile sizes are tried; `residency=false` keeps every tensor between groups in
-    DRAM. What the groups of a loop read in every step is copied into SRAM before it, where that pays. After
-    `time_limit` seconds no further tensor is considered for residency, and the module's metadata says so
-    (`time_limit_reached`).
+    DRAM. What a loop reads in every step is copied into SRAM before it, and what it stacks out of it afterwards,
+    where that pays. After `time_limit` seconds no further tensor is considered for residency, and the module's
+    metadata says so (`time_limit_reached`).
     """
 
     name = "graph-schedule"
@@ -43,8 +43,8 @@ class GraphSchedulePass(ModulePass):
         for function in functions_of(op):
             for each in function.walk():
                 each.attributes.pop(SPACE, None)
-            preloads = insert_preloads(function) if self.residency else []
-            schedule = FunctionSchedule(function, target, self.effort, self.time_limit, preloads=preloads)
+            staging = insert_staging(function) if self.residency else {}
+            schedule = FunctionSchedule(function, target, self.effort, self.time_limit, staging=staging)
             schedule.decide(resident=self.residency)
             if schedule.cut_short:
                 add_metadata(op, {"time_limit_reached": self.name})
@@ -53,7 +53,7 @@ class GraphSchedulePass(ModulePass):
             for group in schedule.groups:
                 if group.schedule is None:
                     group.schedule = schedule_attribute(schedule.problem(group), schedule.plan(group))
-            remove_useless(preloads)
+            remove_useless(function, staging)
 
 
 def schedule_attribute(problem: Problem, plan: Plan) -> graph.ScheduleAttr:
