@@ -20,7 +20,9 @@ from bounded_results import run_node
 def check(equation, arrays):
     node = helper.make_node("Einsum", [f"x{i}" for i in range(len(arrays))], ["y"], equation=equation)
     (found,) = run_node(node, arrays)
-    expected = np.einsum(equation, *(a.astype("f8") if a.dtype.kind == "f" else a for a in arrays))
+    wide = {"f": "f8", "i": "i8", "u": "u8"}[arrays[0].dtype.kind]
+    expected = np.einsum(equation, *(a.astype(wide) for a in arrays))
+    expected = expected if wide == "f8" else expected.astype(arrays[0].dtype)
     assert found.shape == expected.shape and found.dtype == arrays[0].dtype
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
@@ -59,9 +61,10 @@ def test_random_equations(data):
     terms = data.draw(st.lists(st.lists(st.sampled_from("abcd"), max_size=4), min_size=1, max_size=3))
     used = sorted({letter for term in terms for letter in term})
     output = data.draw(st.lists(st.sampled_from(used), unique=True)) if used else []
-    dtype = data.draw(st.sampled_from(["f4", "f8", "i4", "i8"]))
+    dtype = data.draw(st.sampled_from(["f4", "f8", "i4", "i8", "i1", "u2"]))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
-    arrays = [rng.integers(-3, 4, [sizes[letter] for letter in term]).astype(dtype) for term in terms]
+    low = 0 if dtype[0] == "u" else -3
+    arrays = [rng.integers(low, 4, [sizes[letter] for letter in term]).astype(dtype) for term in terms]
     check(",".join("".join(term) for term in terms) + "->" + "".join(output), arrays)
 
 

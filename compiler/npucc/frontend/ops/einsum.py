@@ -11,7 +11,7 @@ from npucc.frontend.builder import GraphBuilder
 from npucc.frontend.node import ImportNode
 from npucc.frontend.problems import Malformed
 from npucc.frontend.registry import onnx_op
-from npucc.types import element_of, shape_of
+from npucc.types import dtype_of, element_of, element_type, is_float, shape_of
 
 Letters = tuple[str, ...]
 """Indices of a tensor, one per axis; `.0`, `.1`, ... are those of an ellipsis, counted from its last."""
@@ -139,9 +139,12 @@ def _product(build: GraphBuilder, left: Term, right: Term, wanted: set[str]) -> 
         moved = _arranged(build, term, (*batch, *parts[0], *parts[1]))
         return build.reshape(moved, [math.prod(sizes[letter] for letter in part) for part in (batch, *parts)])
 
-    y = build.matmul(block(a, rows, inner), block(b, inner, columns))
+    element = element_of(a.value)
+    narrow = not is_float(element) and dtype_of(element).bits < 32  # exact in 32 bits, and wraps as the sum would
+    factors = [block(a, rows, inner), block(b, inner, columns)]
+    y = build.matmul(*(build.cast(factor, element_type("i32")) if narrow else factor for factor in factors))
     order = (*batch, *rows, *columns)
-    return Term(order, build.reshape(y, [sizes[letter] for letter in order]))
+    return Term(order, build.cast(build.reshape(y, [sizes[letter] for letter in order]), element))
 
 
 def _elementwise(build: GraphBuilder, a: Term, b: Term, kept: Letters, inner: Letters) -> Term:
