@@ -35,7 +35,8 @@ class DescriptorTable:
 
     def may_change(self, static: StaticInstruction) -> bool:
         """Whether some `d.set` of the program names a descriptor of this instruction."""
-        return not self._changeable.isdisjoint(number for _, number in self._numbers(static))
+        changeable = self._changeable
+        return bool(changeable) and not changeable.isdisjoint(number for _, number in self._numbers(static))
 
     def set(self, static: StaticInstruction, value: int) -> None:
         """Execute a `d.set`; NpuError when a descriptor cannot hold the value."""

@@ -100,6 +100,7 @@ class FunctionalSimulator:
         """Of the last run: what each executed `s.ld` gave, for the cycle model and the hazard checker to replay."""
         self._context = Context(program, staging=self._staging, overflows=self.overflows)
         self._steps = [self._prepare(static) for static in self._statics]
+        self._presets = {index: item for index, item in enumerate(program.instructions) if isinstance(item, SemInit)}
         self._changed: dict[int, tuple[StaticInstruction, _Step | None]] = {}
         """Steps of instructions whose descriptors `d.set` has changed, by identity (which the entry keeps alive)."""
 
@@ -166,9 +167,7 @@ class FunctionalSimulator:
         steps, staging = self._steps, self._staging
         elements = ElementMemory(self.program, self.memory, staging.written)
         self.loads = elements.record
-        presets = {
-            index: item for index, item in enumerate(self.program.instructions) if isinstance(item, SemInit)
-        }
+        presets = self._presets
         stream = dynamic_stream(self.program, self._statics, step_limit=self._step_limit, memory=elements)
         for executed, (pc, offsets, accumulate, changed) in enumerate(stream, 1):
             step = steps[pc] if changed is None else self._changed_step(changed)
