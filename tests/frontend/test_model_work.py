@@ -109,3 +109,24 @@ def test_products_that_nothing_reads_do_not_count():
     proto = model(helper.make_node("Relu", ["x"], ["y"]), (4, 4), (4, 4), {"w": floats(4, 4)})
     proto.graph.node.insert(0, dead)
     assert counts(proto)["macs"] == ""
+
+
+def test_ops_of_onnxruntime_count_by_their_contractions():
+    """Attention: the projection, q k' and the sum of the values."""
+    batch, length, features, heads, size = 2, 5, 6, 2, 4
+    width = heads * size
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, length, features])
+    weights = [
+        numpy_helper.from_array(np.ones((features, 3 * width), np.float32), "w"),
+        numpy_helper.from_array(np.ones(3 * width, np.float32), "b"),
+    ]
+    options = {"domain": "com.microsoft", "name": "attention", "num_heads": heads}
+    node = helper.make_node("Attention", ["x", "w", "b"], ["y"], **options)
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, length, width])
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    graph = helper.make_graph([node], "g", [x], [y], weights)
+    proto = helper.make_model(graph, opset_imports=imports, ir_version=8)
+    metadata = read_metadata(import_model(proto).module)
+    projection = batch * length * features * 3 * width
+    assert metadata["macs"] == f"f32:{projection + 2 * batch * heads * length * length * size}"
+    assert metadata["weights"] == f"f32:{features * 3 * width}"

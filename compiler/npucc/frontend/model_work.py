@@ -15,11 +15,16 @@ from math import prod
 import numpy as np
 from xdsl.ir import Operation, SSAValue
 
+from npucc.dialects import graph
+from npucc.dialects.graph_ops.base import nodes_of
 from npucc.frontend.dequantized import IntegerTotal
 from npucc.frontend.node import ImportNode, Value
 from npucc.frontend.ops.convolution import output_region
 from npucc.frontend.windows import per_axis, windows
 from npucc.types import Array, element_name, element_of, element_of_numpy, shape_of
+
+COMPOSED = ("com.microsoft",)
+"""Domains whose ops count by the contractions that they are made of (window positions in padding included)."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class ModelWork:
         """Count `node`, which the importer turned into `outputs`; outputs known at import cost nothing."""
         count = COUNTERS.get(node.op_type) if not node.domain else None
         first = next((value for value in outputs if isinstance(value, SSAValue)), None)
+        if node.domain in COMPOSED and first is not None:
+            self._note_composed(node)
         if count is None or first is None:
             return
         work, meaning = count(node, shape_of(first)), node.build.meanings.get(first)
@@ -62,6 +69,20 @@ class ModelWork:
             known = [node.known(index) for index in work.weights if node.has(index)]
         work = replace(work, macs=work.macs * node.build.executions)
         self._found.append((first, _dtype(data), work, [array for array in known if array is not None]))
+
+    def _note_composed(self, node: ImportNode) -> None:
+        """The contractions that the importer made of the node: an op of another domain is what it is made of."""
+        op = node.build.block.last_op
+        while isinstance(op, graph.GraphOp) and node.label in nodes_of(op):
+            if isinstance(op, graph.MatmulOp | graph.ConvOp | graph.DepthwiseConvOp):
+                data, weights = op.operands
+                depth = shape_of(data)[-1] if isinstance(op, graph.MatmulOp) else prod(shape_of(weights)[:-1])
+                macs = prod(shape_of(op.result)) * depth * node.build.executions
+                known = [array for value in op.operands if (array := node.build.known(value)) is not None]
+                self._found.append(
+                    (op.result, _dtype(data), NodeWork(macs, isinstance(op, graph.DepthwiseConvOp)), known)
+                )
+            op = op.prev_op
 
     def metadata(self) -> dict[str, str]:
         """`macs`, `depthwise_macs`, `weights` as `type:count ...`, of the nodes whose result is still in the graph.
