@@ -1,4 +1,4 @@
-"""If, Loop and Scan: a known branch is taken; else they become branches and loops of the graph.
+"""If and Loop: a known branch is taken; else they become branches and loops of the graph.
 
 What each step of a loop computes must have the shapes and types of the step before. Where it has not (a tensor that
 grows), and where a body needs to know the number of the step, a loop whose steps are known is unrolled.
@@ -6,12 +6,10 @@ grows), and where a body needs to know the number of the step, a loop whose step
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import count
-from typing import TypeVar
 
 import numpy as np
-import onnx
 from onnx import GraphProto
 from xdsl.ir import SSAValue
 from xdsl.utils.exceptions import VerifyException
@@ -20,28 +18,32 @@ from npucc.frontend.builder import GraphBuilder
 from npucc.frontend.node import Bounded, ImportNode, Output, Value
 from npucc.frontend.placeholders import Unknown
 from npucc.frontend.problems import Malformed, Unsupported
-from npucc.frontend.regions import MAX_STEPS, Loop, NotUniform, Step, Yielded, branch, loop
+from npucc.frontend.regions import MAX_STEPS, Loop, Step, Yielded, branch, loop
 from npucc.frontend.static_steps import static_steps
-from npucc.types import Array, element_type, shape_of
-
-MAX_UNROLLED_STEPS = 1024
-"""Most steps of one unrolled loop."""
-
-Outputs = list[Value | Unknown]
-RunBody = Callable[[GraphProto, Mapping[str, Value]], Outputs]
-"""Imports a subgraph with its inputs bound to values; gives its outputs."""
-T = TypeVar("T")
+from npucc.frontend.subgraphs import (
+    Outputs,
+    RunBody,
+    check_steps,
+    given_input,
+    in_graph,
+    known_outputs,
+    named,
+    stack,
+    subgraph,
+    truth,
+)
+from npucc.types import element_type, shape_of
 
 
 def import_if(node: ImportNode, run: RunBody) -> Sequence[Output | Unknown]:
     """The branch that a known condition takes; else both, as a branch of the device."""
     condition = node.known(0)
-    then, otherwise = _body(node, "then_branch"), _body(node, "else_branch")
+    then, otherwise = subgraph(node, "then_branch"), subgraph(node, "else_branch")
     if condition is not None:
         return run(then if bool(condition.reshape(-1)[0]) else otherwise, {})
 
     def values(body: GraphProto) -> list[SSAValue]:
-        return [_in_graph(node.build, value, body.name) for value in _known_outputs(run(body, {}), body)]
+        return [in_graph(node.build, value, body.name) for value in known_outputs(run(body, {}), body)]
 
     try:
         return list(branch(node.build, node.input(0), lambda: values(then), lambda: values(otherwise)))
@@ -53,8 +55,8 @@ def import_if(node: ImportNode, run: RunBody) -> Sequence[Output | Unknown]:
 
 def import_loop(node: ImportNode, run: RunBody) -> Sequence[Output | Unknown]:
     """Iterate while the condition holds and the trip count lasts."""
-    body = _body(node, "body")
-    carried = [_given(node, index) for index in range(2, len(node.inputs))]
+    body = subgraph(node, "body")
+    carried = [given_input(node, index) for index in range(2, len(node.inputs))]
     if len(body.input) != len(carried) + 2 or len(body.output) <= len(carried):
         raise Malformed("the body takes and gives what the loop carries", f"{len(body.input)} inputs")
     start = node.known(1) if node.has(1) else np.asarray(True)
@@ -122,7 +124,7 @@ class _LoopBody:
     def build_loop(self, limit: int | None) -> list[Output | Unknown]:
         """Outputs of the node."""
         node, build = self.node, self.node.build
-        initial = [_in_graph(build, v, f"{node.label}.initial") for v, real in zip(self.carried, self.varying) if real]
+        initial = [in_graph(build, v, f"{node.label}.initial") for v, real in zip(self.carried, self.varying) if real]
         trip = node.input(0) if node.has(0) and node.known(0) is None and limit != 0 else None
         if trip is not None:
             trip = build.reshape(build.cast(trip, element_type("i64")), ())
@@ -166,7 +168,7 @@ class _LoopBody:
             condition, following, rows = values
             heads: list[SSAValue] = []
             if conditional:
-                heads.append(build.reshape(_in_graph(build, condition, "going"), ()))
+                heads.append(build.reshape(in_graph(build, condition, "going"), ()))
             elif not self.fixed_condition:
                 self._check_condition(condition, given, initial, len(first), following, limit)
             if counted:
@@ -189,15 +191,15 @@ class _LoopBody:
         values = iter(carried)
         given = [next(values) if real else value for value, real in zip(self.carried, self.varying)]
         # In a step that runs, the condition is true.
-        outputs = self.run(self.body, _named(self.body, [number, np.asarray(True), *given]))
-        condition, *results = _known_outputs(outputs, self.body)
+        outputs = self.run(self.body, named(self.body, [number, np.asarray(True), *given]))
+        condition, *results = known_outputs(outputs, self.body)
         following: list[SSAValue] = []
         for index, (before, after) in enumerate(zip(self.carried, results)):
             if self.varying[index]:
-                following.append(_in_graph(build, after, self.body.output[index + 1].name))
+                following.append(in_graph(build, after, self.body.output[index + 1].name))
             elif not _same(build, before, after):
                 raise _Varies(index)
-        rows = [_in_graph(build, row, self.node.label) for row in results[count:]]
+        rows = [in_graph(build, row, self.node.label) for row in results[count:]]
         return condition, following, rows
 
     def _check_condition(
@@ -247,196 +249,14 @@ def _unrolled_loop(
     for step in count():
         if limit is not None and step >= limit:
             break
-        _check_steps(step + 1)
+        check_steps(step + 1)
         arguments: list[Value] = [np.asarray(step, np.int64), np.asarray(True), *carried]
-        condition, *results = _known_outputs(run(body, _named(body, arguments)), body)
+        condition, *results = known_outputs(run(body, named(body, arguments)), body)
         carried = results[: len(carried)]
         for pieces, value in zip(collected, results[len(carried) :]):
             pieces.append(value)
-        if not _truth(node, condition):
+        if not truth(node, condition):
             break
     if collected and not collected[0]:
         raise Unsupported("a loop with scan outputs has at least one step", "0 steps")
     return [*carried, *(stack(node.build, node.label, pieces, 0) for pieces in collected)]
-
-
-def import_scan(node: ImportNode, run: RunBody) -> Sequence[Output | Unknown]:
-    """One step per element of the scanned axes."""
-    if node.opset < 9:
-        return _batched_scan(node, run)
-    body, scanned = _body(node, "body"), node.integer("num_scan_inputs")
-    values = [_given(node, index) for index in range(len(node.inputs))]
-    states, inputs = values[: len(values) - scanned], values[len(values) - scanned :]
-    axes = node.integers("scan_input_axes") or [0] * scanned
-    backward = node.integers("scan_input_directions") or [0] * scanned
-    if not inputs or len(axes) != scanned or len(backward) != scanned or len(body.input) != len(values):
-        raise Malformed("Scan's attributes and body agree with its inputs", f"{len(values)} inputs, {scanned} scanned")
-    axes = [node.wrap_axis(axis, len(_shape(value))) for axis, value in zip(axes, inputs)]
-    steps = _common_length([_shape(value)[axis] for axis, value in zip(axes, inputs)])
-    count = len(body.output) - len(states)
-    output_axes = node.integers("scan_output_axes") or [0] * count
-    output_backward = node.integers("scan_output_directions") or [0] * count
-    if len(output_axes) != count or len(output_backward) != count:
-        raise Malformed("Scan's output attributes agree with its body", f"{output_axes}, {output_backward}")
-    fronted = [_to_front(node.build, _in_graph(node.build, v, node.label), axis) for v, axis in zip(inputs, axes)]
-    wanted = Loop(
-        [_in_graph(node.build, value, node.label) for value in states],
-        fronted,
-        steps,
-        reversed_scanned=[index for index, flag in enumerate(backward) if flag],
-        reversed_stacked=[index for index, flag in enumerate(output_backward) if flag],
-    )
-
-    def step(given: Step) -> Yielded:
-        return _scan_step(node, body, run, [*given.carried, *given.pieces], len(states))
-
-    try:
-        carried, rows = loop(node.build, wanted, step)
-    except NotUniform:
-        raise
-    except Unsupported:
-        return _unrolled_scan(node, body, run, wanted, output_axes)
-    return [*carried, *(_from_front(node, row, axis) for row, axis in zip(rows, output_axes))]
-
-
-def _scan_step(
-    node: ImportNode, body: GraphProto, run: RunBody, arguments: Sequence[Value], states: int
-) -> tuple[list[SSAValue], list[SSAValue]]:
-    outputs = _known_outputs(run(body, _named(body, arguments)), body)
-    values = [_in_graph(node.build, value, node.label) for value in outputs]
-    return values[:states], values[states:]
-
-
-def _common_length(lengths: Sequence[int]) -> int:
-    if len(set(lengths)) != 1:
-        raise Malformed("scanned inputs have one length", f"{sorted(set(lengths))}")
-    return lengths[0]
-
-
-def _to_front(build: GraphBuilder, value: SSAValue, axis: int) -> SSAValue:
-    rank = len(shape_of(value))
-    return build.transpose(value, [axis, *(a for a in range(rank) if a != axis)])
-
-
-def _from_front(node: ImportNode, value: SSAValue, axis: int) -> SSAValue:
-    rank = len(shape_of(value))
-    place = node.wrap_axis(axis, rank)
-    perm = list(range(1, rank))
-    perm.insert(place, 0)
-    return node.build.transpose(value, perm)
-
-
-def _unrolled_scan(
-    node: ImportNode, body: GraphProto, run: RunBody, wanted: Loop, axes: Sequence[int]
-) -> list[Output | Unknown]:
-    """Step after step, where the body has to know values that each step makes."""
-    steps = wanted.steps or 0
-    _check_steps(steps)
-    states: list[Value] = list(wanted.carried)
-    collected: list[list[Value]] = [[] for _ in axes]
-    for step in range(steps):
-        pieces: list[Value] = []
-        for index, value in enumerate(wanted.scanned):
-            known = node.build.known(value)
-            place = steps - 1 - step if index in wanted.reversed_scanned else step
-            pieces.append(element(node.build, value if known is None else known, 0, place))
-        results = _known_outputs(run(body, _named(body, [*states, *pieces])), body)
-        states = results[: len(states)]
-        for outputs, value in zip(collected, results[len(states) :]):
-            outputs.append(value)
-    if not steps:
-        raise Unsupported("a scan that cannot be a loop has at least one step", "0 steps")
-    results = list[Output | Unknown](states)
-    for index, (pieces, axis) in enumerate(zip(collected, axes)):
-        place = node.wrap_axis(axis, len(_shape(pieces[0])) + 1)
-        ordered = pieces[::-1] if index in wanted.reversed_stacked else pieces
-        results.append(stack(node.build, node.label, ordered, place))
-    return results
-
-
-def _batched_scan(node: ImportNode, run: RunBody) -> list[Output | Unknown]:
-    """Opset 8: input 0 are lengths, every other tensor has a batch in front, and the scanned axis behind it."""
-    build, body, scanned = node.build, _body(node, "body"), node.integer("num_scan_inputs")
-    if node.has(0):
-        raise Unsupported("Scan of opset 8 has no sequence_lens", "sequence_lens", "export for opset 9 or later")
-    values = [node.input(index) for index in range(1, len(node.inputs))]
-    states = len(values) - scanned
-    backward = node.integers("directions") or [0] * scanned
-    if not 0 < scanned <= len(values) or len(backward) != scanned or len(body.input) != len(values):
-        raise Malformed("Scan's attributes and body agree with its inputs", f"{len(values)} inputs, {scanned} scanned")
-    steps = _common_length([shape_of(value)[1] for value in values[states:]])
-    reverse = [index for index, flag in enumerate(backward) if flag]
-
-    def sequence(given: Step) -> Yielded:
-        inner = Loop(given.pieces[:states], given.pieces[states:], steps, reversed_scanned=reverse)
-        last, rows = loop(build, inner, one_step)
-        return [], [*last, *rows]
-
-    def one_step(given: Step) -> Yielded:
-        return _scan_step(node, body, run, [*given.carried, *given.pieces], states)
-
-    _, rows = loop(build, Loop([], values, _common_length([shape_of(value)[0] for value in values])), sequence)
-    return list(rows)
-
-
-def _body(node: ImportNode, name: str) -> GraphProto:
-    graph = node.attribute(name)
-    if not isinstance(graph, onnx.GraphProto):
-        raise Malformed(f"{node.op_type} has a graph `{name}`", "no such attribute")
-    return graph
-
-
-def _named(body: GraphProto, values: Sequence[Value]) -> dict[str, Value]:
-    return {entry.name: value for entry, value in zip(body.input, values)}
-
-
-def _given(node: ImportNode, index: int) -> Value:
-    known = node.known(index)
-    return node.input(index) if known is None else known
-
-
-def _in_graph(build: GraphBuilder, value: Value, name: str) -> SSAValue:
-    return value if isinstance(value, SSAValue) else build.constant(value, name)
-
-
-def _shape(value: Value) -> tuple[int, ...]:
-    return shape_of(value) if isinstance(value, SSAValue) else value.shape
-
-
-def _check_steps(steps: int) -> None:
-    if steps > MAX_UNROLLED_STEPS:
-        raise Unsupported(f"an unrolled loop has at most {MAX_UNROLLED_STEPS} steps", f"{steps} steps")
-
-
-def _known_outputs(outputs: Outputs, body: GraphProto) -> list[Value]:
-    values = [value for value in outputs if not isinstance(value, Unknown)]
-    if len(values) != len(body.output):
-        raise Malformed("the body defines its outputs", f"{len(values)} of {len(body.output)}")
-    return values
-
-
-def _truth(node: ImportNode, condition: Value) -> bool:
-    known = node.build.known(condition) if isinstance(condition, SSAValue) else condition
-    if known is None:
-        rule = "the number of steps of a loop is known when the model is compiled"
-        raise Unsupported(rule, "a condition computed from the model's inputs", "use a fixed number of steps")
-    return bool(known.reshape(-1)[0])
-
-
-def element(build: GraphBuilder, value: Value, axis: int, position: int) -> Value:
-    """One element of an axis, without the axis."""
-    if not isinstance(value, SSAValue):
-        return value.take(position, axis)
-    shape = shape_of(value)
-    return build.reshape(build.slice_axis(value, axis, position, 1), (*shape[:axis], *shape[axis + 1 :]))
-
-
-def stack(build: GraphBuilder, name: str, pieces: Sequence[Value], axis: int) -> Value:
-    """Join values along a new axis; an array if all are known."""
-    arrays: list[Array] = [piece for piece in pieces if not isinstance(piece, SSAValue)]
-    if len(arrays) == len(pieces):
-        return np.stack(arrays, axis)
-    shape = _shape(pieces[0])
-    spread = (*shape[:axis], 1, *shape[axis:])
-    values = [piece if isinstance(piece, SSAValue) else build.constant(piece, name) for piece in pieces]
-    return build.concat([build.reshape(value, spread) for value in values], axis)

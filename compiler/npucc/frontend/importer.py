@@ -18,7 +18,7 @@ from npucc.constants import ConstantStore
 from npucc.frontend.arguments import arguments_behind, is_shape_like
 from npucc.frontend.bounded import apply_rule
 from npucc.frontend.construction import ProgramUnderConstruction
-from npucc.frontend.control_flow import import_if, import_loop, import_scan
+from npucc.frontend.control_flow import import_if, import_loop
 from npucc.frontend.deferral import Defer, Deferred, How, not_one_program
 from npucc.frontend.folding import fold
 from npucc.frontend.function_bodies import find_function
@@ -48,6 +48,7 @@ from npucc.frontend.problems import (
 )
 from npucc.frontend.registry import Importer, find_importer
 from npucc.frontend.rolled_loop import Settle, facts_of_loop, roll
+from npucc.frontend.scan import import_scan
 from npucc.frontend.shapes import bind_shapes, declared_inputs
 from npucc.frontend.strings import makes_strings
 from npucc.frontend.type_inference import onnx_type, takes_kind
