@@ -25,10 +25,18 @@ IR_VERSION = 10
 
 FLOATS = ("float32", "float16", "float64", "bfloat16")
 INTEGERS = ("int32", "int64", "int8", "uint8", "int16", "uint16", "uint32", "uint64")
+NARROW = ("float8_e4m3fn", "float8_e5m2", "int4", "uint4")
+"""Types that few ops take: casts and movement."""
 TYPES = {
-    name: np.dtype(getattr(ml_dtypes, name) if name == "bfloat16" else name) for name in (*FLOATS, *INTEGERS, "bool")
+    name: np.dtype(getattr(ml_dtypes, name) if name in (*NARROW, "bfloat16") else name)
+    for name in (*FLOATS, *INTEGERS, "bool", *NARROW)
 }
-_TYPE_STRINGS = {"float32": "float", "float64": "double"}
+_TYPE_STRINGS = {
+    "float32": "float",
+    "float64": "double",
+    "float8_e4m3fn": "float8e4m3fn",
+    "float8_e5m2": "float8e5m2",
+}
 LARGEST = 1e6
 """Finite floats stay below (f16: by its range), so that conversions to integers are defined."""
 
@@ -187,6 +195,8 @@ class Graph:
         """Values of one kind: quarters, normally distributed ones, or with the ends of the type among them."""
         rng = np.random.default_rng(self.integer(0, 999))
         kind = self.choose(["plain", "normal", "edges"])
+        if dtype.name in NARROW:
+            return (rng.integers(0 if dtype.name == "uint4" else -7, 8, shape) + 0.0).astype(dtype)
         if dtype == np.bool_:
             return rng.integers(0, 2, shape).astype(np.bool_)
         if dtype.name in FLOATS:

@@ -183,6 +183,10 @@ def cast(g: Graph) -> None:
         info, value = np.iinfo(TYPES[to]), g.values[x].astype(np.float64)
         if np.any(value < float(info.min)) or np.any(value > float(info.max)):
             raise Rejected  # undefined
+    if to in ("int4", "uint4"):
+        value, low = g.values[x].astype(np.float64), 0 if to == "uint4" else -8
+        if np.any(value < low) or np.any(value > low + 15):
+            raise Rejected  # undefined
     g.add("Cast", [x], to=helper.np_dtype_to_tensor_dtype(TYPES[to]))
 
 
