@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from npuisa.descriptor import Descriptor, Space
-from npuisa.instructions import MxConv, MxDwconv, MxGemm
+from npuisa.instructions import DmaGather, DmaScatter, MxConv, MxDwconv, MxGemm
 from npuisa.program import Program, RegionKind
 from npuisa.target import Target
 
@@ -75,7 +75,7 @@ def bounds(program: Program, target: Target, executions: Sequence[int] | None = 
         mac_cycles += times * one_cycles
         for view in _dram_operands(static):
             place = bisect_right(starts, view.byte_range()[0]) - 1
-            moved[bases[place][1] if place >= 0 else -1] += times * footprint_of(view).bytes
+            moved[bases[place][1] if place >= 0 else -1] += times * _moved_bytes(static, view)
     ports, constants = (
         sum(
             min(region.size, moved[position])
@@ -91,6 +91,14 @@ def bounds(program: Program, target: Target, executions: Sequence[int] | None = 
 def bound_cycles(program: Program, target: Target) -> int:
     """The greater of all MACs at peak rate and the compulsory DRAM bytes at peak bandwidth, in cycles."""
     return bounds(program, target).cycles
+
+
+def _moved_bytes(static: StaticInstruction, view: Descriptor) -> int:
+    """Bytes of a DRAM operand that one execution moves: of a table that is indexed only as many as are selected."""
+    whole = footprint_of(view).bytes
+    if not isinstance(static.instruction, DmaGather | DmaScatter):
+        return whole
+    return min(whole, *(other.bytes for other in static.descriptors[:2] if other is not None))
 
 
 def _mac_work(static: StaticInstruction, target: Target) -> tuple[int, float]:
