@@ -59,8 +59,8 @@ def dynamic_stream(
 
     `statics` is the result of `decode(program)`; it is computed when absent. `memory` answers `s.ld` and takes `s.st`,
     each before its record is yielded and after everything before it was; by default loads are assumed as the program
-    says (`AssumedLoads`). Raises NpuError when more than `step_limit` instructions execute, a loop nests deeper than the
-    machine allows or the scalar unit traps.
+    says (`AssumedLoads`). Raises NpuError when more than `step_limit` instructions execute, a loop nests deeper than
+    the machine allows or the scalar unit traps.
     """
     statics = decode(program) if statics is None else statics
     table = DescriptorTable(program)
