@@ -11,7 +11,8 @@ from npucc.dialects import graph
 from npucc.frontend.builder import GraphBuilder
 from npucc.frontend.lookups import gather, scatter_elements
 from npucc.frontend.node import Bounded, ImportNode, Output
-from npucc.frontend.problems import Malformed, Unsupported
+from npucc.frontend.problems import Malformed
+from npucc.frontend.regions import Loop, Step, Yielded, loop
 from npucc.frontend.registry import onnx_op
 from npucc.frontend.selection import take
 from npucc.types import BOOL, element_of, element_type, is_float, shape_of
@@ -87,10 +88,6 @@ def selected(build: GraphBuilder, x: SSAValue, mask: SSAValue, axis: int = 0) ->
 
 # --- Unique -----------------------------------------------------------------------------------------------
 
-MAX_COLUMNS = 1024
-"""Most elements of the slices that Unique compares along an axis: each costs a sort."""
-
-
 @onnx_op("Unique")
 def unique(node: ImportNode) -> list[Output]:
     """Different elements (or slices along `axis`), where each first stands, which one each element is, and how often.
@@ -135,15 +132,17 @@ def _runs(build: GraphBuilder, rows: SSAValue) -> tuple[SSAValue, SSAValue]:
     Lexicographic order: stable sorts by each column, from the last to the first.
     """
     count, width = shape_of(rows)
-    if width > MAX_COLUMNS:
-        raise Unsupported(f"slices of Unique have at most {MAX_COLUMNS} elements", f"{width} elements")
-    order: SSAValue | None = None
-    for column in reversed(range(width)):
-        keys = build.reshape(build.slice_axis(rows, 1, column, 1), (count,))
-        keys = keys if order is None else gather(build, keys, order, 0)
-        step = build.emit(graph.ArgsortOp(keys, count))
-        order = step if order is None else gather(build, order, step, 0)
-    assert order is not None, "rows have elements"
+    columns = build.transpose(rows, (1, 0))
+    last = build.reshape(build.slice_axis(columns, 0, width - 1, 1), (count,))
+    order = build.emit(graph.ArgsortOp(last, count))
+    if width > 1:
+
+        def step(state: Step) -> Yielded:
+            keys = gather(build, state.pieces[0], state.carried[0], 0)
+            return [gather(build, state.carried[0], build.emit(graph.ArgsortOp(keys, count)), 0)], []
+
+        others = build.slice_axis(columns, 0, width - 2, width - 1, -1)
+        (order,), _ = loop(build, Loop([order], [others], steps=width - 1), step)
     if count == 1:
         return order, build.constant(np.ones(1, bool), "unique.first")
     placed = gather(build, rows, order, 0)
