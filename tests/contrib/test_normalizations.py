@@ -60,3 +60,16 @@ def test_embeddings(segments, mask, positions, matches_onnxruntime):
     known = [index for index in (2, 3, 4, 5, 6) if inputs[index] is not None]
     matches_onnxruntime("EmbedLayerNormalization", inputs, outputs=[True, True], constants=known, epsilon=1e-5)
     matches_onnxruntime("EmbedLayerNormalization", inputs, outputs=[True, True, True], constants=known)
+
+
+def test_quantized_embeddings(matches_onnxruntime):
+    ids, segments = RNG.integers(0, 20, (2, 5)).astype(np.int32), RNG.integers(0, 2, (2, 5)).astype(np.int32)
+    tables = [RNG.integers(0, 256, shape).astype(np.uint8) for shape in ((20, 8), (9, 8), (2, 8), (8,), (8,))]
+    scales = [np.array(scale, np.float32) for scale in (0.02, 0.03, 0.01, 0.02, 0.015)]
+    zeros = [np.array(zero, np.uint8) for zero in (128, 120, 100, 90, 130)]
+    mask = (np.arange(5) < [[3], [5]]).astype(np.int32)
+    inputs = [ids, segments, *tables, mask, *scales, *zeros]
+    known = [*range(2, 7), *range(8, 18)]
+    matches_onnxruntime(
+        "QEmbedLayerNormalization", inputs, outputs=[True, True], constants=known, epsilon=1e-5, atol=1e-4
+    )

@@ -42,3 +42,32 @@ def test_inverse(shape, device, matches_onnxruntime):
 
 def test_a_zero_on_the_diagonal(matches_onnxruntime):
     matches_onnxruntime("Inverse", [np.array([[0, 2, 1], [1, 0, 0], [0, 1, 1]], np.float32)])
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_quantized_convolution(last, matches_onnxruntime):
+    x = RNG.integers(0, 256, (1, 6, 5, 4) if last else (1, 4, 6, 5)).astype(np.uint8)
+    w = RNG.integers(-100, 100, (3, 4, 3, 3)).astype(np.int8)
+    scale, zero = np.array(0.02, np.float32), np.array(100, np.uint8)
+    bias = RNG.integers(-500, 500, 3).astype(np.int32)
+    inputs = [x, scale, zero, w, scale, np.array(0, np.int8), np.array(0.9, np.float32), zero, bias]
+    known = range(1, 9)
+    matches_onnxruntime("QLinearConv", inputs, constants=known, pads=[1, 1, 1, 1], channels_last=last)
+
+
+def test_pooling_of_bytes_with_channels_last(matches_onnxruntime):
+    x = RNG.integers(0, 256, (1, 6, 5, 4)).astype(np.uint8)
+    matches_onnxruntime("NhwcMaxPool", [x], kernel_shape=[2, 3], strides=[2, 1], pads=[0, 1, 0, 1])
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("zeros", [False, True])
+def test_gather_of_blocks(bits, zeros, matches_onnxruntime):
+    packed = RNG.integers(0, 256, (7, 64 * bits // 8)).astype(np.uint8)
+    scales = RNG.uniform(0.1, 0.2, (7, 4)).astype(np.float32)
+    points = RNG.integers(0, 256, (7, 4 * bits // 8)).astype(np.uint8) if zeros else None
+    inputs = [packed, np.array([[0, 6], [3, 3]]), scales, *([points] if zeros else [])]
+    known = [0, 2, *([3] if zeros else [])]
+    matches_onnxruntime(
+        "GatherBlockQuantized", inputs, constants=known, bits=bits, block_size=16, gather_axis=0, quantize_axis=1
+    )

@@ -145,3 +145,28 @@ def cdist(node: ImportNode) -> SSAValue:
     total = build.reduce(build.mul(difference, difference), "sum", [2])
     squared = build.reshape(total, (rows, columns))
     return squared if metric == "sqeuclidean" else build.emit(graph.SqrtOp(squared))
+
+
+@onnx_op("GatherBlockQuantized", domain=MICROSOFT)
+def gather_block_quantized(node: ImportNode) -> SSAValue:
+    """Rows of a table of 4- or 8-bit numbers in blocks with a scale: inputs data, indices, scales, zero points.
+
+    The table is dequantized at import. A byte holds two 4-bit numbers, the first one low; then 8 stands for 0.
+    """
+    data, scales = node.constant(0, "data"), node.constant(2, "scales")
+    bits, block = node.integer("bits", 4), node.integer("block_size", 128)
+    packed = data.dtype == np.uint8 and bits == 4
+    zeros = node.constant(3, "zero_points") if node.has(3) else None
+    axis = node.wrap_axis(node.integer("quantize_axis", 1), data.ndim)
+    if axis != data.ndim - 1 or bits not in (4, 8):
+        raise Unsupported("tables have 4 or 8 bits, and blocks along the last axis", f"{bits} bits, axis {axis}")
+    if packed:
+        data = unpacked(data.reshape(-1, data.shape[-1]), bits).reshape(*data.shape[:-1], -1)
+        zeros = None if zeros is None else unpacked(zeros.reshape(-1, zeros.shape[-1]), bits)
+    middle = 1 << bits - 1 if data.dtype == np.uint8 else 0
+    shift = np.full(scales.shape, middle, np.float32) if zeros is None else zeros.astype(np.float32)
+    shift = shift.reshape(*scales.shape[:-1], -1)[..., : scales.shape[-1]]
+    blocks = np.arange(data.shape[-1]) // block
+    values = (data.astype(np.float32) - shift[..., blocks]) * scales.astype(np.float32)[..., blocks]
+    table = node.build.constant(values.astype(scales.dtype), f"{node.label}.table")
+    return call(node, "Gather", table, node.input(1), axis=node.integer("gather_axis", 0))

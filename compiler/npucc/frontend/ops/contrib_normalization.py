@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from xdsl.ir import SSAValue
@@ -75,6 +76,10 @@ def embed_layer_normalization(node: ImportNode) -> list[SSAValue]:
     Inputs input_ids [b, s], segment_ids, word [v, h], position [p, h], segment, gamma, beta, mask [b, s], position_ids.
     Outputs: the result, how many tokens of each sequence are not masked (i32), the sum before normalization.
     """
+    return _embedded(node)
+
+
+def _embedded(node: ImportNode) -> list[SSAValue]:
     build, ids = node.build, node.input(0)
     if len(shape_of(ids)) != 2:
         raise Malformed("`input_ids` has shape [batch, sequence]", f"{list(shape_of(ids))}")
@@ -99,6 +104,23 @@ def _positions(node: ImportNode, length: int) -> SSAValue:
     if length > shape_of(table)[0]:
         raise Malformed("each position has an embedding", f"{length} positions, {shape_of(table)[0]} rows")
     return node.build.slice_axis(table, 0, 0, length)
+
+
+@onnx_op("QEmbedLayerNormalization", domain=MICROSOFT)
+def quantized_embed_layer_normalization(node: ImportNode) -> list[SSAValue]:
+    """EmbedLayerNormalization of bytes: three tables, gamma and beta, with a scale and a zero point each.
+
+    Inputs input_ids, segment_ids, the five stored tensors, mask, their five scales, their five zero points.
+    """
+
+    def real(index: int) -> SSAValue | None:
+        if not node.has(index):
+            return None
+        return call(node, "DequantizeLinear", node.input(index), node.input(index + 6), node.optional(index + 11))
+
+    tables = [real(index) for index in range(2, 7)]
+    inputs = [node.optional(0), node.optional(1), *tables, node.optional(7)]
+    return _embedded(replace(node, inputs=inputs))[:2]
 
 
 @onnx_op("GroupNorm", domain=MICROSOFT)

@@ -33,6 +33,25 @@ def dequantize_linear(node: ImportNode) -> SSAValue:
     return import_as(node, "DequantizeLinear", [node.optional(index) for index in range(3)])[0]
 
 
+@onnx_op("QLinearConv", domain=MICROSOFT)
+@onnx_op("NhwcMaxPool", domain=MICROSOFT)
+def channels_last(node: ImportNode) -> SSAValue:
+    """As ONNX's op of that name; x and the result have their channels last (QLinearConv: with `channels_last`)."""
+    name = node.op_type.removeprefix("Nhwc")
+    inputs = [node.optional(index) for index in range(len(node.inputs))]
+    if name == node.op_type and not node.integer("channels_last", 0):
+        return import_as(node, name, inputs)[0]
+    rank = len(node.shape(0))
+    inputs[0] = node.build.transpose(node.input(0), (0, rank - 1, *range(1, rank - 1)))
+    return node.build.transpose(import_as(node, name, inputs)[0], (0, *range(2, rank), 1))
+
+
+@onnx_op("SampleOp", domain=MICROSOFT)
+def sample_op(node: ImportNode) -> SSAValue:
+    """onnxruntime's example: the identity."""
+    return node.input(0)
+
+
 @onnx_op("Range", domain=MICROSOFT)
 def arange(node: ImportNode) -> SSAValue:
     """start, start + delta, ... below limit, of scalars or tensors of one element; delta is 1 by default."""
