@@ -6,7 +6,7 @@ cycles of all groups that live beside it fall. The groups' budgets are what the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
@@ -85,9 +85,12 @@ class FunctionSchedule:
                 self.cut_short = True
                 break
             self._try(candidate)
+        dropped: list[Candidate] = []
         while not self._packs():
             for candidate in sorted(self._kept, key=Candidate.gain)[: max(1, len(self._kept) // 8)]:
+                dropped.append(candidate)
                 self._drop(candidate)
+        self._take_back(dropped)
 
     def problem(self, group: graph.GroupOp) -> Problem:
         """The group as a problem under the present residency."""
@@ -215,6 +218,15 @@ class FunctionSchedule:
         buffers = [Buffer(align(c.bytes), c.first, c.last + 1) for c in self._kept]
         buffers += [Buffer(align(plan.sram_bytes), i, i + 1) for i, plan in self._plans.items() if plan.sram_bytes]
         return not self._kept or allocate(buffers, self.target.sram.bytes, time_limit=0.0) is not None
+
+    def _take_back(self, dropped: Sequence[Candidate]) -> None:
+        """Packing gives back several tensors at a time: those of them that find an address after all stay, the ones
+        that save the most traffic first."""
+        for candidate in sorted(dropped, key=lambda c: -c.accesses * c.bytes):
+            if candidate not in self._kept:
+                self._try(candidate)
+                if candidate in self._kept and not self._packs():
+                    self._drop(candidate)
 
     def _drop(self, candidate: Candidate) -> None:
         """Give a tensor back to DRAM; groups that no longer fit beside the others cost further tensors."""
