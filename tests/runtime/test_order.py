@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from npuisa.assembly import assemble
+from npuisa.disassembly import disassemble
 from npuisa.instructions import ReduceFn, VCompress, VScan, VSort, sort_workspace
 from npuisa.target import Target
 from npusim.costs import compress_cycles, instruction_cost, scan_cycles, sort_cycles
+from npusim.functional import run_functional
+from npusim.hazards import HazardKind, check_hazards, require_no_hazards
 
 BF16 = np.dtype(ml_dtypes.bfloat16)
 TYPES = [np.dtype(name) for name in ("f4", "f2", "f8", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "?")] + [BF16]
@@ -188,3 +192,53 @@ def _sort_cost(bench, length):
     work = machine.place((sort_workspace(length, length, 32),), "i8")
     instruction = VSort(dst=dst, src=src, work=work)
     return instruction_cost(instruction, machine.program(instruction), TARGET)
+
+
+PROGRAM = """
+.target edge-4t
+.region x input  @ 0   size 256
+.region y output @ 256 size 256
+.region n output @ 512 size 64
+.input  x f32 [64] @ x
+.output y f32 [64] @ y
+.output n i32 [1] @ n
+.sem loaded = 0
+.sem done = 0
+.desc x_dram dram f32 [64] @ x
+.desc y_dram dram f32 [64] @ y
+.desc n_dram dram i32 [1] @ n
+.desc x_sram sram f32 [64] @ 0
+.desc y_sram sram f32 [64] @ 256 fill -1.5
+.desc n_sram sram i32 [1] @ 512
+.desc order sram i32 [64] @ 1024
+.desc work sram i64 [64] @ 2048
+.desc late sram f32 [64] @ 2048
+    dma0.copy  x_sram, x_dram post loaded
+    v.compress y_sram, x_sram, x_sram, n_sram wait loaded post done
+    dma2.copy  y_dram, y_sram wait done
+    dma2.copy  n_dram, n_sram
+    v.sort     order, x_sram, work descending=1
+    {late}
+    s.halt
+"""
+
+
+def assembled(late: str = ""):
+    return assemble(PROGRAM.format(late=late))
+
+
+def test_a_program_in_assembly():
+    program = assembled()
+    assert assemble(disassemble(program)) == program
+    x = np.where(np.arange(64) % 3 == 0, np.arange(64), 0).astype(np.float32)
+    found = run_functional(program, {"x": x})
+    assert found["n"].tolist() == [21]
+    np.testing.assert_array_equal(found["y"], [*x[x != 0], *[-1.5] * 43])
+    require_no_hazards(program, TARGET)
+
+
+def test_every_operand_is_watched_for_races():
+    for late, operand in (("dma3.copy late, x_dram", "work"), ("dma3.copy n_sram, n_dram", "n_sram")):
+        hazards = check_hazards(assembled(late=late), TARGET)
+        assert any(hazard.kind is HazardKind.RACE for hazard in hazards), operand
+        assert any(operand in str(hazard) for hazard in hazards)
