@@ -193,6 +193,7 @@ def test_upsample(mode, one_node, run):
         check(one_node, run, "Upsample", [x], expected, opset=7, mode=mode, scales=[1.0, 1.0, 2.0, 3.0])
         scales = np.array([1, 1, 2, 3], np.float32)
         check(one_node, run, "Upsample", [x, scales], expected, opset=9, constants=[1], mode=mode)
+        check(one_node, run, "Resize", [x, scales], expected, opset=10, constants=[1], mode=mode)
 
 
 def _linear(x: np.ndarray, axis: int, factor: int) -> np.ndarray:
