@@ -32,7 +32,7 @@ HOST: dict[str, str] = recorded("host_nodes")
 @cache
 def numeric_cases() -> list[str]:
     """Names of the cases that are about numbers or bools alone."""
-    return [case.name for kind in KINDS for case in cases_of(kind).values() if kind != "real" and is_numeric(case)]
+    return [case.name for kind in KINDS for case in cases_of(kind).values() if is_numeric(case)]
 
 
 @pytest.mark.parametrize("kind, name", [(kind, name) for kind in NAMES for name in NAMES[kind]])
