@@ -81,6 +81,14 @@ def test_frames(length, step, parts, onesided, one_node, run):
     close(run(model, {"x0": x, "x2": window})[0], pairs(spectrum))
 
 
+def test_frames_of_signals_without_a_part_axis(one_node, run):
+    """[batch, length], as exporters write it and onnxruntime takes it."""
+    x = RNG.standard_normal((2, 50)).astype(np.float32)
+    model = one_node("STFT", [x, np.array(10), np.hanning(20).astype(np.float32)], opset=17, constants=[1, 2])
+    frames = np.stack([x[:, i : i + 20] for i in range(0, 31, 10)], 1).astype(np.float64) * np.hanning(20)
+    close(run(model, {"x0": x})[0], pairs(np.fft.rfft(frames)))
+
+
 @pytest.mark.parametrize("bins, length, rate, edges", [(8, 16, 8192, (0, 4096)), (40, 512, 16000, (20, 7600))])
 def test_mel_weights(bins, length, rate, edges, matches_reference):
     low, high = (np.array(edge, np.float32) for edge in edges)

@@ -1,12 +1,13 @@
 """If and Loop: a known branch is taken; else they become branches and loops of the graph.
 
 What each step of a loop computes must have the shapes and types of the step before. Where it has not (a tensor that
-grows), and where a body needs to know the number of the step, a loop whose steps are known is unrolled.
+grows), and where a body needs to know the number of the step, the loop is built from what is known of each step; where
+that does not suffice either, a loop whose steps are known is unrolled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 
 import numpy as np
@@ -15,6 +16,7 @@ from xdsl.ir import SSAValue
 from xdsl.utils.exceptions import VerifyException
 
 from npucc.frontend.builder import GraphBuilder
+from npucc.frontend.deferral import Defer
 from npucc.frontend.node import Bounded, ImportNode, Output, Value
 from npucc.frontend.placeholders import Unknown
 from npucc.frontend.problems import Malformed, Unsupported
@@ -53,8 +55,13 @@ def import_if(node: ImportNode, run: RunBody) -> Sequence[Output | Unknown]:
         raise
 
 
-def import_loop(node: ImportNode, run: RunBody) -> Sequence[Output | Unknown]:
-    """Iterate while the condition holds and the trip count lasts."""
+def import_loop(
+    node: ImportNode, run: RunBody, by_facts: Callable[[], Sequence[Output] | None]
+) -> Sequence[Output | Unknown]:
+    """Iterate while the condition holds and the trip count lasts.
+
+    `by_facts` builds the loop from what is known of each step, if that suffices (see `rolled_loop`).
+    """
     body = subgraph(node, "body")
     carried = [given_input(node, index) for index in range(2, len(node.inputs))]
     if len(body.input) != len(carried) + 2 or len(body.output) <= len(carried):
@@ -64,7 +71,10 @@ def import_loop(node: ImportNode, run: RunBody) -> Sequence[Output | Unknown]:
         if start is not None and not bool(start.reshape(-1)[0]):
             return _rolled_loop(node, body, run, carried, 0)
         return _rolled_loop(node, body, run, carried, _limit(node))
-    except Unsupported:
+    except (Unsupported, Defer):
+        rolled = by_facts()
+        if rolled is not None:
+            return rolled
         limit = _limit(node)
         if node.has(0) and node.known(0) is None:
             node.constant(0, "M")

@@ -56,7 +56,6 @@ from npucc.results import NodeSupport
 from npucc.types import Array
 
 MAX_CALL_DEPTH = 32
-CONTROL_FLOW = {"If": import_if, "Loop": import_loop, "Scan": import_scan}
 COMPILE_TIME = "its value is known at compile time"
 COMPUTED_EARLIER = "what it reads is only known when an earlier program has run"
 
@@ -336,13 +335,13 @@ class GraphImport(ProgramUnderConstruction):
             outputs = self._results([value.name for value in body.output], inner)
             return [_static(value) for value in outputs]
 
-        try:
-            return CONTROL_FLOW[view.op_type](view, run)
-        except (Unsupported, Defer):
-            rolled = self._import_loop_by_facts(view, scope, opsets) if view.op_type == "Loop" else None
-            if rolled is None:
-                raise
-            return rolled
+        match view.op_type:
+            case "If":
+                return import_if(view, run)
+            case "Scan":
+                return import_scan(view, run)
+            case _:
+                return import_loop(view, run, lambda: self._import_loop_by_facts(view, scope, opsets))
 
     def _import_loop_by_facts(
         self, view: ImportNode, scope: Scope, opsets: Mapping[str, int]

@@ -22,7 +22,7 @@ from npucc.frontend.placeholders import Scope, ScopeValue
 from npucc.frontend.problems import Malformed, NeedsHost, Unsupported
 from npucc.types import AnyTensor, Array, tensor_of, type_of
 
-MAX_VISITS = 20_000
+MAX_VISITS = 100_000
 """Most nodes that are looked at, over all iterations."""
 
 ImportNodeInto = Callable[[NodeProto, Scope], None]

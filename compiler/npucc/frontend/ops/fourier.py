@@ -158,8 +158,11 @@ def _constant(node: ImportNode, array: Array, like: SSAValue) -> SSAValue:
 
 @onnx_op("STFT")
 def short_time_fourier_transform(node: ImportNode) -> SSAValue:
-    """signal [b, length, 1 or 2] -> [b, frames, points, 2]; a frame begins every `frame_step` samples."""
+    """signal [b, length] or [b, length, 1 or 2] -> [b, frames, points, 2]; a frame begins all `frame_step` samples."""
     build, signal, shape = node.build, node.input(0), node.shape(0)
+    if len(shape) == 2:  # real signals, as onnxruntime takes them too
+        shape = (*shape, 1)
+        signal = build.reshape(signal, shape)
     if len(shape) != 3 or shape[2] not in (1, 2):
         raise Malformed("the signal is [batch, length, 1 or 2]", f"{list(shape)}")
     batch, samples, parts = shape
