@@ -12,6 +12,7 @@ from onnx import NodeProto
 from onnx.backend.base import Backend, BackendRep, namedtupledict
 
 from npucc.execution import Execution, ExecutionResult
+from npucc.frontend.complex_parts import joined_arrays, joined_names, split_arrays
 from npucc.frontend.load import load_model
 from npucc.frontend.node_support import unknown_ops
 from npucc.frontend.type_inference import onnx_type
@@ -32,7 +33,7 @@ class NpuRep(BackendRep):
 
     def __init__(self, model: onnx.ModelProto, target: Target, options: Options) -> None:
         self._execution = Execution(model, target, options)
-        self._names = [entry.name for entry in self._execution.declared]
+        self._names = joined_names([entry.name for entry in self._execution.declared])
         self.history: list[ExecutionResult] = []
         """What each run did, without its outputs: see `placement`."""
 
@@ -57,19 +58,19 @@ class NpuRep(BackendRep):
         Tensors are arrays or NumPy scalars, sequences lists, empty optionals None. `cycles=True` counts cycles, too.
         """
         result = self._execution.run(self._by_name(inputs), cycles=bool(kwargs.get("cycles", False)))
-        outputs = tuple(result.outputs.values())
+        outputs = tuple(joined_arrays(result.outputs).values())
         result.outputs = {}
         self.history.append(result)
         return outputs
 
     def _by_name(self, inputs: Any) -> dict[str, Concrete]:
         if isinstance(inputs, Mapping):
-            return dict(inputs)
+            return split_arrays(inputs)
         values = list(inputs) if isinstance(inputs, Sequence) else [inputs]
         if len(values) != len(self._names):
             remedy = "in order: " + ", ".join(self._names)
             raise NpuError(USAGE, "wrong number of inputs", found=str(len(values)), remedy=remedy)
-        return dict(zip(self._names, values))
+        return split_arrays(dict(zip(self._names, values)))
 
 
 class NpuBackend(Backend):

@@ -15,6 +15,7 @@ import numpy as np
 from npuisa.dtypes import DTYPES
 from npuisa.program import Port
 
+from npucc.frontend.complex_parts import split_arrays
 from npucc.results import Array
 
 _NAMED = {dtype.numpy.name: dtype.numpy for dtype in DTYPES if dtype.numpy.kind == "V" or dtype.name == "f8e5m2"}
@@ -46,7 +47,8 @@ def readable(header: bytes) -> bytes:
 
 
 def as_given(ports: Sequence[Port], arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """`arrays`, bytes without a name as elements of the input of that name."""
+    """`arrays`, bytes without a name as elements of the input of that name, complex ones as their two parts."""
+    arrays = split_arrays(arrays)
     types = {port.name: port.dtype.numpy for port in ports}
     return {
         name: array.view(types[name])

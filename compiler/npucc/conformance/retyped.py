@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
 from npuisa.descriptor_encoding import integer_limits
@@ -32,6 +33,8 @@ TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "output_datatype")
 """Attributes that say the element type of an output."""
 ORDINARY = frozenset(("float32", "int32", "int64", "uint8", "bool"))
 RTOL, ATOL = 1e-3, 1e-5
+TOLERANCES = {"float16": (5e-3, 2e-3), "bfloat16": (3e-2, 2e-2)}
+"""Of a few roundings of a 16-bit type: the reference rounds after each operation."""
 SEEDS = 6
 """Seeds of an operator that are tried until one can be retyped."""
 
@@ -61,7 +64,7 @@ def seeds() -> dict[str, tuple[Case, ...]]:
             continue
         if any(attribute.HasField("g") for attribute in nodes[0].attribute):
             continue
-        arrays = [value for value in data[0][0] if value is not None]
+        arrays = data[0][0]
         if all(isinstance(a, np.ndarray | np.generic) and np.asarray(a).dtype.kind not in "OUST" for a in arrays):
             size = sum(np.asarray(array).size for array in arrays)
             rare = sum(np.asarray(array).dtype.name not in ORDINARY for array in arrays)
@@ -117,10 +120,9 @@ def retyped(seed: Case, schema: OpSchema, variable: str, element: str) -> Case:
     bound = [name for name in bound if name in arrays]
     if not bound and not _set_type_attribute(node, schema, number_of(element), dtype):
         raise NotPossibleError("no operand and no attribute has the type")
-    if not bound and element == "float8e8m0":  # of other numbers the reference does not say what the standard does
-        arrays = {name: np.asarray(np.abs(array) + 1).astype(array.dtype) for name, array in arrays.items()}
     for name in bound:
         arrays[name] = small_numbers(arrays[name], dtype)
+    _make_valid(node, arrays, element, bound)
     version = max(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
     return _case(f"{seed.name}[{variable}={element}]", node, arrays, version)
 
@@ -128,15 +130,38 @@ def retyped(seed: Case, schema: OpSchema, variable: str, element: str) -> Case:
 def older(seed: Case, version: int) -> Case:
     """The seed as a model of an earlier opset."""
     model = seed.load()[0]
-    if version != model.opset_import[0].version:
-        try:
-            model = onnx.version_converter.convert_version(model, version)
-        except Exception as error:  # it has no class of its own for "no adapter"
-            model = _declared_older(model, version, error)
     arrays = dict(zip((value.name for value in model.graph.input), map(np.asarray, seed.load()[1][0][0])))
+    if version != model.opset_import[0].version:
+        model = _converted(model, arrays, version)
     if len(model.graph.node) != 1:
         raise NotPossibleError("the version converter makes several nodes")
-    return _case(f"{seed.name}[opset {version}]", model.graph.node[0], arrays, version)
+    node = model.graph.node[0]
+    used = {name: array for name, array in arrays.items() if name in node.input}
+    return _case(f"{seed.name}[opset {version}]", node, used, version)
+
+
+def _converted(model: onnx.ModelProto, arrays: dict[str, Array], version: int) -> onnx.ModelProto:
+    """By onnx's version converter; its adapters want to see axes and shapes as constants."""
+    try:
+        return onnx.version_converter.convert_version(_with_constants(model, arrays), version)
+    except Exception:  # it has no class of its own for "no adapter"
+        pass
+    try:
+        return onnx.version_converter.convert_version(model, version)
+    except Exception as error:
+        return _declared_older(model, version, error)
+
+
+def _with_constants(model: onnx.ModelProto, arrays: dict[str, Array]) -> onnx.ModelProto:
+    """Vectors of i64 behind the first input as initializers."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    fixed = {name for name, array in list(arrays.items())[1:] if array.dtype == np.int64 and array.ndim < 2}
+    kept = [value for value in copy.graph.input if value.name not in fixed]
+    del copy.graph.input[:]
+    copy.graph.input.extend(kept)
+    copy.graph.initializer.extend(numpy_helper.from_array(arrays[name], name) for name in fixed)
+    return copy
 
 
 def _declared_older(model: onnx.ModelProto, version: int, error: Exception) -> onnx.ModelProto:
@@ -167,6 +192,52 @@ def _set_type_attribute(node: NodeProto, schema: OpSchema, number: int, dtype: n
     return True
 
 
+def _make_valid(node: NodeProto, arrays: dict[str, Array], element: str, bound: list[str]) -> None:
+    """What an operator asks beyond its schema, or its reference does not compute as the standard says."""
+    if node.op_type == "BitCast":
+        _same_width(node, arrays, number_of(element), bool(bound))
+    if element.startswith("complex"):
+        if node.op_type in ("Resize", "Upsample"):
+            raise NotPossibleError("the reference leaves out imaginary parts")
+        kept = [attribute for attribute in node.attribute if attribute.name != "reduction"]  # there is no order
+        del node.attribute[:]
+        node.attribute.extend(kept)
+    if node.op_type in ("Cast", "CastLike") and element == "float8e8m0" and node.input[0] not in bound:
+        x = arrays[node.input[0]]  # float8e8m0 of numbers that are not positive
+        arrays[node.input[0]] = np.asarray(np.abs(x) + 1).astype(x.dtype)
+    if node.op_type in ("QuantizeLinear", "DequantizeLinear") and element.startswith("float"):
+        zero = node.input[2] if len(node.input) > 2 else ""
+        if zero in bound:  # the reference leaves out zero points that are floats
+            arrays[zero] = np.zeros(arrays[zero].shape, arrays[zero].dtype)
+        if element == "float8e8m0" and node.op_type == "DequantizeLinear":
+            node.attribute.append(helper.make_attribute("output_dtype", TensorProto.FLOAT))
+
+
+def by_onnxruntime(case: Case) -> Case | None:
+    """The case with the values that onnxruntime computes; None if it cannot."""
+    model, data = case.load()
+    arrays = dict(zip((value.name for value in model.graph.input), data[0][0]))
+    try:
+        found = run_reference(model, arrays)
+    except NpuError:
+        return None
+    expected = [found[output.name] for output in model.graph.output]
+    return Case(case.name, case.kind, case.rtol, case.atol, lambda: (model, [(data[0][0], expected)]))
+
+
+def _same_width(node: NodeProto, arrays: dict[str, Array], number: int, of_operand: bool) -> None:
+    """Give a BitCast another type of as many bits on its other side: unsigned integers."""
+    if number in (TensorProto.COMPLEX64, TensorProto.COMPLEX128):
+        raise NotPossibleError("no other type has the width")
+    bits = dtype_of_numpy(helper.tensor_dtype_to_np_dtype(number)).bits
+    other = number_of(f"uint{bits}")
+    if of_operand:
+        node.attribute[0].i = other
+    else:
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(other))
+        arrays.update({name: small_numbers(array, dtype) for name, array in arrays.items()})
+
+
 def small_numbers(array: Array, dtype: np.dtype[Any]) -> Array:
     """`array` in another type: floats scaled to a few integers other than 0, numbers clipped to what the type holds."""
     if array.dtype == dtype:
@@ -177,33 +248,63 @@ def small_numbers(array: Array, dtype: np.dtype[Any]) -> Array:
         return (array.astype(np.float64) * (1 + 0.5j)).astype(dtype)
     wide = np.real(array)
     if dtype == dtype_named("f8e8m0").numpy:
-        return converted(np.exp2(np.rint(np.clip(wide.astype(np.float64), -4, 4))), dtype)
+        return converted(np.exp2(np.rint(np.clip(wide.astype(np.float64), 0, 4))), dtype)
     if not is_integer(dtype):
+        if dtype.itemsize == 1:
+            end = float(ml_dtypes.finfo(dtype).max)
+            wide = np.clip(wide.astype(np.float64), -end, end)
         return converted(np.asarray(wide), dtype)
     low, high = integer_limits(dtype_of_numpy(dtype))
     if is_integer(array.dtype) or array.dtype == np.bool_:
         return np.clip(wide.astype(np.int64), low, min(high, 2**62)).astype(dtype)
     scaled = np.sign(wide) * (1 + np.floor(np.abs(wide.astype(np.float64)) * 4) % 3)
+    scaled = np.abs(scaled) if low == 0 else scaled
     return np.clip(np.where(scaled == 0, 1, scaled), max(low, -3), min(high, 3)).astype(np.int64).astype(dtype)
 
 
 def _case(name: str, node: NodeProto, arrays: dict[str, Array], version: int) -> Case:
     """A case of one node, with the values that the reference computes."""
-    imports = {"": version}
-    inferred = infer_types(node, dict(arrays), "", imports)
-    if inferred is None:
-        raise NotPossibleError("ONNX infers no types for it")
-    elements = {output: inferred[output].tensor_type.elem_type for output in node.output if output}
-    inputs = [_info(key, array) for key, array in arrays.items()]
-    outputs = [helper.make_tensor_value_info(output, number, None) for output, number in elements.items()]
-    graph = helper.make_graph([node], "retyped", inputs, outputs)
-    opsets = [helper.make_opsetid("", version)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=helper.find_min_ir_version_for(opsets))
-    expected = [
-        converted(value, np.dtype(helper.tensor_dtype_to_np_dtype(number))) if value.dtype.kind not in "cO" else value
-        for value, number in zip(_expected(model, arrays), elements.values())
+    inferred = infer_types(node, dict(arrays), "", {"": version}) or {}
+    names = [output for output in node.output if output]
+    elements = [
+        inferred[name].tensor_type.elem_type if name in inferred else _by_schema(node, version, name, arrays)
+        for name in names
     ]
-    return Case(name, "retyped", RTOL, ATOL, lambda: (model, [(list(arrays.values()), expected)]))
+    inputs = [_info(key, array) for key, array in arrays.items()]
+    outputs = [helper.make_tensor_value_info(name, number, None) for name, number in zip(names, elements)]
+    graph = helper.make_graph([node], "retyped", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", version)], ir_version=_ir_version(version))
+    expected: list[Array] = []
+    for value, output in zip(_expected(model, arrays), model.graph.output):
+        declared = output.type.tensor_type
+        if value.dtype.kind in "OUST":
+            raise NotPossibleError("a result is no tensor of numbers")
+        if declared.elem_type == TensorProto.UNDEFINED:  # ONNX infers no types for it
+            declared.elem_type = helper.np_dtype_to_tensor_dtype(value.dtype)
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(declared.elem_type))
+        expected.append(value if value.dtype.kind == "c" else converted(value, dtype))
+    tolerances = [TOLERANCES.get(value.dtype.name, (RTOL, ATOL)) for value in (*arrays.values(), *expected)]
+    rtol, atol = max(tolerances)
+    return Case(name, "retyped", rtol, atol, lambda: (model, [(list(arrays.values()), expected)]))
+
+
+def _by_schema(node: NodeProto, version: int, output: str, arrays: dict[str, Array]) -> int:
+    """The type of an operand with the same type variable as `output`; UNDEFINED if there is none."""
+    schema = onnx.defs.get_schema(node.op_type, version)
+    index = list(node.output).index(output)
+    wanted = schema.outputs[min(index, len(schema.outputs) - 1)].type_str
+    for name, parameter in zip(node.input, schema.inputs):
+        if parameter.type_str == wanted and name in arrays:
+            return helper.np_dtype_to_tensor_dtype(arrays[name].dtype)
+    return TensorProto.UNDEFINED
+
+
+def _ir_version(opset: int) -> int:
+    """The version of the file format that came with an opset (the package has no entry for some old ones)."""
+    try:
+        return helper.find_min_ir_version_for([helper.make_opsetid("", opset)])
+    except ValueError:
+        return 3
 
 
 def _info(name: str, array: Array) -> onnx.ValueInfoProto:

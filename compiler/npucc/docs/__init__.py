@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from npucc.docs.coverage import coverage_page
 from npucc.docs.dialects import dialects_page
 from npucc.docs.errors import errors_page
 from npucc.docs.instructions import instructions_page
@@ -18,6 +19,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "passes.md": passes_page,
     "targets.md": targets_page,
     "onnx-ops.md": onnx_ops_page,
+    "coverage.md": coverage_page,
     "errors.md": errors_page,
 }
 """File in docs/reference -> function that gives its text."""

@@ -10,6 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from npuisa.errors import NpuError
 
+from npucc.frontend.complex_parts import without_complex
 from npucc.frontend.graph_checks import check_and_sort, check_text
 from npucc.frontend.problems import UNREADABLE, UNSUPPORTED_VERSION
 
@@ -52,6 +53,9 @@ def load_model(source: ModelSource) -> LoadedModel:
     check_text(proto)
     opsets = _opsets(proto, name)
     nodes = check_and_sort(proto, opsets)
+    parts = without_complex(proto, nodes, folder)
+    if parts is not proto:
+        proto, nodes = parts, check_and_sort(parts, opsets)
     return LoadedModel(proto, nodes, opsets, name, folder)
 
 

@@ -14,12 +14,12 @@ from itertools import product
 from xdsl.ir import SSAValue
 
 from npucc.dialects import graph
-from npucc.frontend.builder import wide_element
+from npucc.frontend.builder import GraphBuilder, wide_element
 from npucc.frontend.interpolation import channels_last_table, rows_of, weighted_rows
 from npucc.frontend.node import ImportNode
 from npucc.frontend.problems import Malformed, Unsupported
 from npucc.frontend.registry import onnx_op
-from npucc.types import element_of, shape_of
+from npucc.types import BOOL, element_of, element_type, shape_of
 
 _CUBIC = -0.75
 _MODES = {"bilinear": "linear", "bicubic": "cubic"}
@@ -108,17 +108,17 @@ def grid_sample(node: ImportNode) -> SSAValue:
         )
         for axis, size in enumerate(spatial)
     ]
+    numbers = build.cast(x, element_type("f32")) if element_of(x) == BOOL else x
     taps = [
-        (rows_of(build, [place for place, _ in corner], spatial), _weight(node, [weight for _, weight in corner]))
+        (rows_of(build, [place for place, _ in corner], spatial), _weight(build, [w for _, w in corner], numbers))
         for corner in product(*axes)
     ]
-    y = weighted_rows(build, channels_last_table(build, x), taps)
+    y = weighted_rows(build, channels_last_table(build, numbers), taps)
     y = build.transpose(build.cast(y, element_of(x)), (0, 2, 1))
     return build.reshape(y, (*shape[:2], *places[1:-1]))
 
 
-def _weight(node: ImportNode, weights: list[SSAValue | None]) -> SSAValue | None:
-    """The product over the axes, in the type of the sums; nearest elements have no weights."""
-    build = node.build
+def _weight(build: GraphBuilder, weights: list[SSAValue | None], like: SSAValue) -> SSAValue | None:
+    """The product over the axes, in the type of sums of `like`; nearest elements have no weights."""
     factors = [weight for weight in weights if weight is not None]
-    return build.cast(reduce(build.mul, factors), wide_element(node.input(0))) if factors else None
+    return build.cast(reduce(build.mul, factors), wide_element(like)) if factors else None
