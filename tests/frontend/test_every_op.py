@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 from npucc.frontend.function_bodies import find_function
 from npucc.frontend.host_ops import host_reason
-from npucc.frontend.importer import CONTROL_FLOW
+from npucc.frontend.node_support import CONTROL_FLOW
 from npucc.frontend.registry import find_importer
 
 
