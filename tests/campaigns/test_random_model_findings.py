@@ -65,3 +65,13 @@ def test_element_wise_ops_behind_a_lookup_of_one_element(reduction: str) -> None
 def test_products_without_terms_are_zero(dtype: str, dims: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     """Of types that the vector engine multiplies."""
     check([node("MatMul", "a b")], {name: np.zeros(shape, dtype) for name, shape in zip("ab", dims)}, 14)
+
+
+@pytest.mark.parametrize("alpha", [-0.5, -2.0, 0.5])
+def test_celu_of_any_sign(alpha: float) -> None:
+    check([node("Celu", "x", alpha=alpha)], {"x": np.array([0.46, -0.02, 0.0, -3.0, 2.0], F32)}, 18)
+
+
+@pytest.mark.parametrize("dtype", ["uint32", "int8", "int64"])
+def test_error_function_of_integers(dtype: str) -> None:
+    check([node("Erf", "x")], {"x": np.array([0, 1, 4, 5, 6, 7, 100], dtype)}, 13)

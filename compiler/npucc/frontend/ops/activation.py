@@ -34,10 +34,16 @@ def selu(node: ImportNode) -> SSAValue:
 
 @onnx_op("Celu")
 def celu(node: ImportNode) -> SSAValue:
-    """max(x, 0) + min(0, alpha * (exp(x / alpha) - 1)) = alpha * elu(x / alpha)."""
-    alpha = node.number("alpha", 1.0)
-    inner = node.build.emit(graph.EluOp(node.build.divided(node.input(0), alpha), 1.0))
-    return node.build.scaled(inner, alpha)
+    """max(x, 0) + min(0, alpha * (exp(x / alpha) - 1)); alpha * elu(x / alpha) where alpha > 0.
+
+    ONNX's function body has that for every alpha; for negative ones onnxruntime and its evaluator follow the formula.
+    """
+    build, x, alpha = node.build, node.input(0), node.number("alpha", 1.0)
+    if alpha > 0:
+        return build.scaled(build.emit(graph.EluOp(build.divided(x, alpha), 1.0)), alpha)
+    power = build.shifted(build.emit(graph.ExpOp(build.divided(x, alpha))), -1.0)
+    below = build.emit(graph.MinOp(build.scaled(power, alpha), build.scalar(0.0, x)))
+    return build.add(build.emit(graph.ReluOp(x)), below)
 
 
 @onnx_op("HardSigmoid")

@@ -13,7 +13,7 @@ from npucc.frontend.node import ImportNode, Value
 from npucc.frontend.problems import Malformed, NeedsHost, Unsupported
 from npucc.frontend.registry import onnx_op
 from npucc.frontend.tensors import type_name
-from npucc.types import element_of, element_of_numpy, is_float, numpy_dtype
+from npucc.types import element_of, element_of_numpy, element_type, is_float, numpy_dtype
 
 UnaryClass = Callable[[SSAValue], graph.GraphOp]
 
@@ -29,7 +29,6 @@ UNARY: dict[str, UnaryClass] = {
     "Round": graph.RoundOp,
     "Sign": graph.SignOp,
     "Tanh": graph.TanhOp,
-    "Erf": graph.ErfOp,
     "Sin": graph.SinOp,
     "Cos": graph.CosOp,
     "Sigmoid": graph.SigmoidOp,
@@ -48,6 +47,15 @@ def _register(name: str, make: UnaryClass) -> None:
 
 for _name, _make in UNARY.items():
     _register(_name, _make)
+
+
+@onnx_op("Erf")
+def erf(node: ImportNode) -> SSAValue:
+    """Of integers in f32, whose fraction is dropped, as in ONNX's evaluator: 0 below 4, where it rounds to 1."""
+    build, x = node.build, node.input(0)
+    if is_float(element_of(x)):
+        return build.emit(graph.ErfOp(x))
+    return build.cast(build.emit(graph.ErfOp(build.cast(x, element_type("f32")))), element_of(x))
 
 
 @onnx_op("Identity")
