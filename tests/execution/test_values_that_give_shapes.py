@@ -133,6 +133,18 @@ def test_a_function_that_needs_a_computed_value_runs_part_by_part():
     assert {"trimmed_0", "trimmed_0/TopK_4", "trimmed_2/TopK_4"} <= result.placement.keys()
 
 
+def test_recursive_functions_end():
+    function = """
+      <opset_import: ["" : 21, "local" : 1], domain: "local">
+      again (v) => (w) {
+        s = SequenceConstruct(v)  zero = Constant<value = int64 {0}>()  u = SequenceAt(s, zero)  w = local.again(u)
+      }
+    """
+    model = model_of("calls (float[6] x) => (float[a] y) { y = local.again(x) }", function)
+    with pytest.raises(NpuError, match="nest at most"):
+        Execution(model).run({"x": np.zeros(6, np.float32)})
+
+
 def test_weights_are_constants_of_every_program_and_are_not_copied():
     """A product behind a computed shape reads its weights where the first program's import found them."""
     weights = RNG.standard_normal((4, 64)).astype(np.float32)

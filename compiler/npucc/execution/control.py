@@ -13,7 +13,8 @@ from onnx import GraphProto, NodeProto, ValueInfoProto, helper
 
 from npucc.frontend.function_bodies import find_function
 from npucc.frontend.graph_code import GraphCode, body_code, function_code
-from npucc.frontend.problems import BAD_NODE
+from npucc.frontend.importer import MAX_CALL_DEPTH
+from npucc.frontend.problems import BAD_NODE, UNSUPPORTED_NODES
 from npucc.frontend.type_inference import onnx_type
 from npucc.types import Array
 from npucc.values import Bindings, Concrete
@@ -29,6 +30,10 @@ def run_body(
 ) -> list[Concrete]:
     """The outputs of node number `position`, in ONNX's order. E0508 for a body that does not fit its node."""
     call = _Call(machinery, run_graph, code, position, state)
+    if code.depth >= MAX_CALL_DEPTH:
+        where, found = f"node `{call.label}` ({call.node.op_type})", "a deeper (or recursive) call"
+        rule = f"not supported, since this must hold: bodies nest at most {MAX_CALL_DEPTH} deep"
+        raise NpuError(UNSUPPORTED_NODES, rule, where, found, "remove the recursion from the model's functions")
     if call.node.domain in ("", "ai.onnx") and call.node.op_type in _CONTROL:
         return _CONTROL[call.node.op_type](call)
     return _run_function(call)
@@ -65,7 +70,7 @@ class _Call:
             graph = self.attribute(name, None)
             if not isinstance(graph, GraphProto):
                 raise self.broken(f"{self.node.op_type} has a graph `{name}`", "no such attribute")
-            return body_code(graph, self.code.opsets, self.label)
+            return body_code(graph, self.code, self.label)
 
         return self.code.child((self.position, name), make)
 
@@ -157,9 +162,7 @@ def _run_function(call: _Call) -> list[Concrete]:
         body = find_function(call.machinery.model, node, domain, version, types)
         if body is None:
             raise call.broken("the op has a body for operands of these types", "none")
-        # Bodies of other domains may leave out the import of ONNX's own.
-        opsets = {"": call.machinery.model_opset, **body.opsets}
-        return function_code(body.nodes, body.inputs, body.outputs, opsets, call.label)
+        return function_code(body, call.machinery.model_opset, code, call.label)
 
     body = code.child((call.position, *key), make)
     bindings = Bindings()

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 from npuisa.errors import ExitCode, NpuError, error_code
-from onnx import FunctionProto, NodeProto, TensorProto, helper
+from onnx import NodeProto, TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from npucc.execution.host_additions import ADDITIONS
@@ -25,8 +25,7 @@ _OPTIONALS = ("Optional", "OptionalGetElement", "OptionalHasElement")
 class Host:
     """Runs nodes; evaluators are made once per node."""
 
-    def __init__(self, functions: list[FunctionProto]) -> None:
-        self._functions = functions
+    def __init__(self) -> None:
         self._evaluators: dict[tuple[GraphCode, int], ReferenceEvaluator] = {}
 
     def run(self, code: GraphCode, position: int, values: Mapping[str, Concrete]) -> list[Concrete]:
@@ -56,8 +55,7 @@ class Host:
         inputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in names]
         outputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in node.output if name]
         graph = helper.make_graph([node], "host", inputs, outputs)
-        functions: list[ReferenceEvaluator | FunctionProto] = list(self._functions)
-        return ReferenceEvaluator(graph, opsets=dict(code.opsets), functions=functions, new_ops=list(ADDITIONS))
+        return ReferenceEvaluator(graph, opsets=dict(code.opsets), new_ops=list(ADDITIONS))
 
 
 def _optional(node: NodeProto, label: str, value: Concrete) -> Concrete:

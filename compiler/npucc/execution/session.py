@@ -80,7 +80,7 @@ class Execution:
         self.code = main_code(self.loaded)
         self._planner = Planner(self.loaded, self.target, self.options)
         self._device = Device(self.target)
-        self._host = Host(list(self.model.functions))
+        self._host = Host()
         self._stored: dict[GraphCode, Bindings] = {}
         self._record = _Record(cycles=False)
 

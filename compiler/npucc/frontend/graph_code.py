@@ -8,6 +8,7 @@ from functools import cached_property
 
 from onnx import GraphProto, NodeProto
 
+from npucc.frontend.function_bodies import FunctionBody
 from npucc.frontend.graph_checks import node_label, node_reads
 from npucc.frontend.load import LoadedModel
 
@@ -23,6 +24,8 @@ class GraphCode:
     outputs: tuple[str, ...]
     opsets: Mapping[str, int]
     stored: GraphProto | None
+    depth: int = 0
+    """How many bodies this one lies in."""
     _children: dict[Hashable, GraphCode] = field(default_factory=dict, repr=False)
 
     def child(self, key: Hashable, make: Callable[[], GraphCode]) -> GraphCode:
@@ -65,23 +68,33 @@ def main_code(loaded: LoadedModel) -> GraphCode:
     )
 
 
-def body_code(graph: GraphProto, opsets: Mapping[str, int], label: str) -> GraphCode:
-    """A subgraph of the node `label`; ONNX demands that its nodes are sorted."""
+def body_code(graph: GraphProto, outer: GraphCode, label: str) -> GraphCode:
+    """A subgraph of the node `label` of `outer`; ONNX demands that its nodes are sorted."""
     return GraphCode(
         nodes=tuple(graph.node),
         labels=_inner_labels(graph.node, label),
         inputs=tuple(value.name for value in graph.input),
         outputs=tuple(value.name for value in graph.output),
-        opsets=opsets,
+        opsets=outer.opsets,
         stored=graph,
+        depth=outer.depth + 1,
     )
 
 
-def function_code(
-    nodes: Sequence[NodeProto], inputs: Sequence[str], outputs: Sequence[str], opsets: Mapping[str, int], label: str
-) -> GraphCode:
-    """The body of the function that the node `label` calls."""
-    return GraphCode(tuple(nodes), _inner_labels(nodes, label), tuple(inputs), tuple(outputs), opsets, None)
+def function_code(body: FunctionBody, newest: int, outer: GraphCode, label: str) -> GraphCode:
+    """The body of the function that the node `label` of `outer` calls.
+
+    Bodies of other domains may leave out the import of ONNX's own: then `newest` is its version.
+    """
+    return GraphCode(
+        nodes=tuple(body.nodes),
+        labels=_inner_labels(body.nodes, label),
+        inputs=tuple(body.inputs),
+        outputs=tuple(body.outputs),
+        opsets={"": newest, **body.opsets},
+        stored=None,
+        depth=outer.depth + 1,
+    )
 
 
 def _inner_labels(nodes: Sequence[NodeProto], label: str) -> tuple[str, ...]:
