@@ -15,7 +15,7 @@ import pytest
 from npucc.frontend.ops.conversion import ROUND_MODES
 from npucc.reference import run_reference
 from onnx import TensorProto as T
-from onnx import helper
+from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from running import run_everywhere, same
 
@@ -147,6 +147,16 @@ def test_to_powers_of_two(source, mode, saturate):
     model = cast_model(source, T.FLOAT8E8M0, len(x), round_mode=mode, saturate=saturate)
     expected = run_reference(model, {"x": x})["y"]
     assert same(run_everywhere(model, {"x": x}), expected)
+
+
+@pytest.mark.parametrize("target", [*F8, T.FLOAT8E8M0, T.FLOAT4E2M1], ids=name_of)
+def test_constants_are_converted_as_inputs_are(target):
+    x = edges()
+    model = cast_model(T.DOUBLE, target, len(x))
+    expected = run_everywhere(model, {"x": x})
+    del model.graph.input[:]
+    model.graph.initializer.append(numpy_helper.from_array(x, "x"))
+    assert same(run_everywhere(model, {}), expected)
 
 
 def test_powers_of_two_are_what_the_table_of_the_standard_says():

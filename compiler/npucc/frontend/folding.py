@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from npuisa.dtypes import NARROW_FLOATS
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
@@ -21,6 +23,7 @@ RANDOM_OPS = frozenset(
     ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial")
 )
 
+_NARROW_FLOATS = frozenset(dtype.numpy for dtype in NARROW_FLOATS)
 KEPT_OPS = frozenset(("DequantizeLinear",))
 """Ops whose importer function makes the constant, and notes how it came about."""
 
@@ -32,12 +35,23 @@ def fold(node: ImportNode) -> list[Array] | None:
         return None
     if any(attribute.HasField("g") or attribute.graphs for attribute in node.proto.attribute):
         return None
+    if node.op_type in ("Cast", "CastLike") and _casts_narrow(node, arrays):
+        return None  # onnx.reference rounds f64 twice, and float8e8m0 not as the standard says
     if node.op_type == "Slice" and len(arrays) > 4 and arrays[4] is not None and arrays[4].min(initial=0) < 0:
         return None  # onnx.reference slices as Python does; ONNX clamps the start of a backward slice
     bytes_read = sum(array.nbytes for array in arrays if array is not None)
     if node.schema is None or bytes_read > MAX_INPUT_BYTES or not _result_is_small(node, arrays):
         return None
     return _evaluate(node, arrays)
+
+
+def _casts_narrow(node: ImportNode, arrays: Sequence[Array | None]) -> bool:
+    """Whether a cast is from or to a float of 8 bits or less."""
+    types: set[np.dtype[Any]] = {array.dtype for array in arrays if array is not None}
+    to = node.attribute("to")
+    if isinstance(to, int) and to in TensorProto.DataType.values() and to != TensorProto.UNDEFINED:
+        types.add(np.dtype(helper.tensor_dtype_to_np_dtype(to)))
+    return not _NARROW_FLOATS.isdisjoint(types)
 
 
 def _result_is_small(node: ImportNode, arrays: Sequence[Array | None]) -> bool:
