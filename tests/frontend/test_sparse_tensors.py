@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import npucc.backend
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
@@ -25,4 +26,6 @@ def test_dense_form(flat, constant, run):
     expected = np.ones((3, 4), np.float32)
     expected[0, 1] += 5
     expected[2, 3] += 7
-    np.testing.assert_array_equal(run(model, {"x": np.ones((3, 4), np.float32)})[0], expected)
+    ones = np.ones((3, 4), np.float32)
+    np.testing.assert_array_equal(run(model, {"x": ones})[0], expected)
+    np.testing.assert_array_equal(npucc.backend.prepare(model).run([ones])[0], expected)

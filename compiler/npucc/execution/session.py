@@ -18,6 +18,7 @@ from npucc.frontend.deferral import Deferred
 from npucc.frontend.graph_code import GraphCode, main_code
 from npucc.frontend.load import ModelSource, load_model
 from npucc.frontend.shapes import declared_inputs
+from npucc.frontend.sparse_tensors import sparse_to_array
 from npucc.frontend.strings import holds_strings, stored_strings
 from npucc.frontend.tensors import tensor_to_array
 from npucc.options import Options
@@ -141,6 +142,9 @@ class Execution:
                     bindings.values[tensor.name] = stored_strings(tensor, where)
                 else:
                     bindings.known[tensor.name] = tensor_to_array(tensor, self.loaded.folder, where)
+            for sparse in code.stored.sparse_initializer if code.stored is not None else ():
+                name = sparse.values.name
+                bindings.known[name] = sparse_to_array(sparse, self.loaded.folder, f"initializer `{name}`")
         return self._stored[code]
 
     def note(self, supports: Sequence[NodeSupport]) -> None:

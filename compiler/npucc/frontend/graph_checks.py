@@ -154,9 +154,15 @@ def node_reads(node: NodeProto) -> set[str]:
     return names
 
 
+def _stored_names(graph: onnx.GraphProto) -> set[str]:
+    """Names of the initializers, dense and sparse."""
+    dense = {tensor.name for tensor in graph.initializer}
+    return dense | {tensor.values.name for tensor in graph.sparse_initializer}
+
+
 def _free_names(graph: onnx.GraphProto) -> set[str]:
     """Names that a subgraph takes from outside."""
-    inner = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    inner = {value.name for value in graph.input} | _stored_names(graph)
     inner |= {name for node in graph.node for name in node.output}
     reads = {name for node in graph.node for name in node_reads(node)} | {value.name for value in graph.output}
     return reads - inner
@@ -164,8 +170,7 @@ def _free_names(graph: onnx.GraphProto) -> set[str]:
 
 def _topological_order(graph: onnx.GraphProto) -> tuple[list[NodeProto], list[tuple[int, NodeProto]]]:
     """Nodes in an order where producers come first (file order where possible), and those that never become ready."""
-    available = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
-    available |= {tensor.values.name for tensor in graph.sparse_initializer}
+    available = {value.name for value in graph.input} | _stored_names(graph)
     missing: dict[int, int] = {}
     readers: dict[str, list[int]] = {}
     order: list[NodeProto] = []
@@ -194,7 +199,7 @@ def _topological_order(graph: onnx.GraphProto) -> tuple[list[NodeProto], list[tu
 
 def _order_problems(graph: onnx.GraphProto, unresolved: list[tuple[int, NodeProto]]) -> list[NpuError]:
     """Undefined inputs first; if there are none, the nodes form a cycle."""
-    produced = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    produced = {value.name for value in graph.input} | _stored_names(graph)
     produced |= {name for node in graph.node for name in node.output}
     problems: list[NpuError] = []
     for index, node in unresolved:
@@ -213,7 +218,7 @@ def _order_problems(graph: onnx.GraphProto, unresolved: list[tuple[int, NodeProt
 
 
 def _output_problems(graph: onnx.GraphProto) -> list[NpuError]:
-    produced = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    produced = {value.name for value in graph.input} | _stored_names(graph)
     produced |= {name for node in graph.node for name in node.output}
     return [
         _broken("a graph output is not produced by any node", f"output `{value.name}`", "an undefined name")
