@@ -15,6 +15,7 @@ from onnx import GraphProto
 from xdsl.ir import SSAValue
 from xdsl.utils.exceptions import VerifyException
 
+from npucc.dialects.graph import IfOp, LoopOp
 from npucc.frontend.builder import GraphBuilder
 from npucc.frontend.deferral import Defer
 from npucc.frontend.node import Bounded, ImportNode, Output, Value
@@ -35,6 +36,15 @@ from npucc.frontend.subgraphs import (
     truth,
 )
 from npucc.types import element_type, shape_of
+
+
+def how_it_runs(op: str, outputs: Sequence[Output | Unknown]) -> str:
+    """What has become of a node, for the report."""
+    values = [value.value if isinstance(value, Bounded) else value for value in outputs]
+    owners = {type(value.owner) for value in values if isinstance(value, SSAValue)}
+    if owners & {LoopOp, IfOp}:
+        return "a branch of the sequencer" if op == "If" else "a loop of the sequencer"
+    return "the branch is known at compile time" if op == "If" else "its steps one after the other"
 
 
 def import_if(node: ImportNode, run: RunBody) -> Sequence[Output | Unknown]:

@@ -18,7 +18,7 @@ from npucc.constants import ConstantStore
 from npucc.frontend.arguments import arguments_behind, is_shape_like
 from npucc.frontend.bounded import apply_rule
 from npucc.frontend.construction import ProgramUnderConstruction
-from npucc.frontend.control_flow import import_if, import_loop
+from npucc.frontend.control_flow import how_it_runs, import_if, import_loop
 from npucc.frontend.deferral import Defer, Deferred, How, not_one_program
 from npucc.frontend.folding import fold
 from npucc.frontend.function_bodies import find_function
@@ -267,7 +267,8 @@ class GraphImport(ProgramUnderConstruction):
         if folded is not None:
             return list(folded), COMPILE_TIME
         if is_control_flow(node):
-            return list(self._import_control_flow(view, scope, opsets)), "its steps are known at compile time"
+            made = self._import_control_flow(view, scope, opsets)
+            return list(made), how_it_runs(node.op_type, made)
         if importer is not None:
             outputs = _as_list(importer(view))
             self.model_work.note(view, outputs)
