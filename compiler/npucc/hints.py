@@ -14,7 +14,7 @@ NOTICEABLE = 0.1
 
 def hints(run: RunResult, target: Target) -> list[str]:
     """The hints that apply, in order of the rules below."""
-    found = [rule(run, target) for rule in _RULES]
+    found = [rule(run, target) for rule in _RULES if run.cycles]
     return [hint for hint in found if hint]
 
 

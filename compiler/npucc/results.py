@@ -220,7 +220,8 @@ class DemoResult(_Result):
 
 def describe_array(name: str, array: Array) -> TensorResult:
     """An output that is not compared."""
-    return TensorResult(name=name, shape=list(array.shape), dtype=str(array.dtype))
+    dtype = "string" if array.dtype.kind in "OU" else str(array.dtype)
+    return TensorResult(name=name, shape=list(array.shape), dtype=dtype)
 
 
 def describe_arrays(arrays: Mapping[str, Array]) -> list[TensorResult]:

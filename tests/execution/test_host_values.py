@@ -98,6 +98,15 @@ def test_random_numbers_come_from_the_host_and_the_rest_does_not():
     assert abs(float((result.outputs["y"] - x).mean())) < 0.1
 
 
+def test_a_model_without_a_program():
+    """All nodes on the host: no cycles, and the report says so."""
+    model = model_of("""
+      texts (string[2] a, string[2] b) => (string[2] c) { c = StringConcat(a, b) }
+    """)
+    result = agree(model, {"a": np.array(["x", "y"], object), "b": np.array(["1", "2"], object)})
+    assert result.cycles == 0 and [segment.where for segment in result.segments] == ["host"]
+
+
 def test_check_says_where_and_why():
     reports = {report.name: report for report in check_model(split_model())}
     names = ("MatMul_0", "SplitToSequence_1", "SequenceMap_2", "ConcatFromSequence_4", "Tanh_5")

@@ -21,6 +21,8 @@ from npucc.frontend.graph_code import GraphCode
 from npucc.frontend.importer import GraphImport
 from npucc.frontend.load import LoadedModel
 from npucc.frontend.node import Bounded
+from npucc.frontend.placeholders import Unknown
+from npucc.frontend.problems import Unsupported
 from npucc.options import Options
 from npucc.pipeline import pipeline
 from npucc.results import NodeSupport
@@ -107,6 +109,7 @@ class Planner:
             ports = {name: name for name in code.outputs}
         else:
             _sort_outputs(work, sorted(needed), visible, ports, known, aliases)
+            work.raise_problems()
         program = None
         if ports:
             work.drop_arguments(whole)
@@ -135,6 +138,9 @@ def _sort_outputs(
             continue
         if isinstance(value, np.ndarray | np.generic):
             known[name] = np.asarray(value)
+        elif isinstance(value, Unknown):
+            rule = "optional outputs that the importer does not make are not read"
+            work.refuse(f"tensor `{name}`", Unsupported(rule, "a node that runs later reads it"))
         elif isinstance(value, Bounded):
             ports[name] = name
         elif isinstance(value, SSAValue):

@@ -4,7 +4,6 @@ from npucc.frontend.check import check_model
 from npucc.frontend.imported import ImportedModel
 from npucc.frontend.importer import import_model
 from npucc.frontend.load import LoadedModel, ModelSource, load_model
-from npucc.frontend.needed_values import needed_values
 from npucc.frontend.node import Bounded, ImportNode
 from npucc.frontend.problems import Malformed, NeedsHost, NeedsValue, Unsupported
 from npucc.frontend.registry import onnx_op, supported_ops
@@ -22,7 +21,6 @@ __all__ = [
     "check_model",
     "import_model",
     "load_model",
-    "needed_values",
     "onnx_op",
     "supported_ops",
 ]

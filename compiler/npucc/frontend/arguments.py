@@ -6,7 +6,7 @@ from xdsl.ir import Block, BlockArgument, SSAValue
 
 from npucc.types import element_of, is_float, shape_of
 
-MAX_SHAPE_ELEMENTS = 64
+MAX_SHAPE_ELEMENTS = 16
 """Most elements of an input that is taken for a shape, axes, sizes or an option."""
 
 

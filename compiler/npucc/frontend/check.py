@@ -10,7 +10,8 @@ from onnx import NodeProto, TensorProto, TypeProto, helper
 
 from npucc.constants import ConstantStore
 from npucc.frontend.deferral import How
-from npucc.frontend.importer import COMPUTED_EARLIER, GraphImport
+from npucc.frontend.eligibility import COMPUTED_EARLIER
+from npucc.frontend.importer import GraphImport
 from npucc.frontend.load import LoadedModel, ModelSource, load_model
 from npucc.frontend.node_support import domain_of, has_body
 from npucc.frontend.shapes import KINDS

@@ -20,19 +20,17 @@ from npucc.frontend.bounded import apply_rule
 from npucc.frontend.construction import ProgramUnderConstruction
 from npucc.frontend.control_flow import how_it_runs, import_if, import_loop
 from npucc.frontend.deferral import Defer, Deferred, How, not_one_program
+from npucc.frontend.eligibility import COMPUTED_EARLIER, check_op, check_operands, check_reads
 from npucc.frontend.folding import fold
 from npucc.frontend.function_bodies import find_function
 from npucc.frontend.graph_code import GraphCode, main_code
-from npucc.frontend.host_ops import host_reason
 from npucc.frontend.imported import ImportedModel
 from npucc.frontend.load import LoadedModel, ModelSource, load_model
 from npucc.frontend.model_work import ModelWork
 from npucc.frontend.node import Bounded, ByStep, ImportNode, Output, Value
 from npucc.frontend.node_support import (
     KNOWN_OP,
-    can_run,
     domain_of,
-    has_body,
     is_control_flow,
     no_importer,
     qualified,
@@ -50,14 +48,12 @@ from npucc.frontend.registry import Importer, find_importer
 from npucc.frontend.rolled_loop import Settle, facts_of_loop, roll
 from npucc.frontend.scan import import_scan
 from npucc.frontend.shapes import bind_shapes, declared_inputs
-from npucc.frontend.strings import makes_strings
-from npucc.frontend.type_inference import onnx_type, takes_kind
+from npucc.frontend.type_inference import onnx_type
 from npucc.results import NodeSupport
 from npucc.types import Array
 
 MAX_CALL_DEPTH = 32
 COMPILE_TIME = "its value is known at compile time"
-COMPUTED_EARLIER = "what it reads is only known when an earlier program has run"
 
 Outputs = list[Output | Unknown | HostValue]
 
@@ -143,7 +139,8 @@ class GraphImport(ProgramUnderConstruction):
         where = f"node `{label}` ({qualified(node, self.code.opsets)})"
         before = self.build.count
         try:
-            self._check_reads(position)
+            check_op(self.loaded.proto, node, self.code.opsets.get(domain_of(node), 1))
+            check_reads(node, self.code.reads[position], self.scope)
             outputs, rule = self._import_node(node, label, self.scope, self.code.opsets)
         except (Defer, NeedsHost, NeedsValue, Unsupported, Malformed, VerifyException) as problem:
             self.build.count = before
@@ -247,8 +244,8 @@ class GraphImport(ProgramUnderConstruction):
         if undefined:  # only in bodies of functions: the graph itself has been checked
             raise Malformed("a function body defines what it reads", ", ".join(undefined))
         inputs = [scope[name] if name else None for name in node.input]
-        self._check_op(node, version)
-        self._check_operands(node, inputs, version)
+        check_op(self.loaded.proto, node, version)
+        check_operands(self.loaded.proto, node, inputs, version)
         if any(isinstance(value, Unknown) for value in inputs):
             if not self.unsupported and not self.malformed:
                 rule = "optional outputs that the importer does not make are not read"
@@ -289,40 +286,6 @@ class GraphImport(ProgramUnderConstruction):
         if outputs is None:
             raise Defer(How.LATER, COMPUTED_EARLIER, "an operand whose shape depends on data")
         return list(outputs), "works on buffers of the greatest size"
-
-    def _check_op(self, node: NodeProto, version: int) -> None:
-        """Raise Unsupported for an op that nothing can run, Defer for one that only the host can."""
-        if is_control_flow(node):
-            return
-        if not can_run(self.loaded.proto, node, version):
-            raise no_importer(node, version)
-        if makes_strings(node):
-            raise Defer(How.HOST, "the host computes with strings", f"{node.op_type} to strings")
-        reason = host_reason(domain_of(node), node.op_type)
-        if reason is not None and find_importer(domain_of(node), node.op_type, version) is None:
-            raise Defer(How.HOST, reason, f"{node.domain or 'ai.onnx'}.{node.op_type}")
-
-    def _check_operands(self, node: NodeProto, inputs: Sequence[ScopeValue], version: int) -> None:
-        """Raise Defer for operands that are not tensors of numbers, or not there yet (in a body: see _check_reads)."""
-        for index, (name, value) in enumerate(zip(node.input, inputs)):
-            if isinstance(value, HostValue):
-                if not takes_kind(node, index, value.kind, domain_of(node), version):
-                    raise Unsupported("the node takes operands of this type", f"`{name}`, {value.kind}")
-                how = How.BODY if has_body(self.loaded.proto, node, version) else How.HOST
-                raise Defer(how, "the NPU computes with tensors of numbers", f"`{name}`, {value.kind}")
-            if isinstance(value, Later):
-                raise Defer(How.LATER, COMPUTED_EARLIER, f"`{name}` of node `{value.node}`")
-
-    def _check_reads(self, position: int) -> None:
-        """Raise Defer if the node, or a body of it, reads what only a later program can read."""
-        node = self.code.nodes[position]
-        self._check_op(node, self.code.opsets.get(domain_of(node), 1))
-        for name in sorted(self.code.reads[position]):
-            value = self.scope.get(name)
-            if isinstance(value, Later):
-                raise Defer(How.LATER, COMPUTED_EARLIER, f"`{name}` of node `{value.node}`")
-            if isinstance(value, Bounded) and name not in node.input:
-                raise Defer(How.LATER, COMPUTED_EARLIER, f"`{name}`, whose shape depends on data")
 
     def _import_control_flow(
         self, view: ImportNode, scope: Scope, opsets: Mapping[str, int]
