@@ -8,6 +8,8 @@ builtin.module attributes {npucc.target = "edge-4t"} {
     %d = tile.constant @dw : memref<3x3x8xf16, #dram>
     %scratch = tile.alloc "scratch" : memref<4x4xui8, #dram>
     %resident = tile.alloc "resident" at 4096 : memref<1x6x6x16xf32, #sram>
+    %bits = tile.bitcast %resident : memref<1x6x6x16xf32, #sram> to memref<1x6x6x16xi32, #sram>
+    %f8 = tile.bitcast %scratch : memref<4x4xui8, #dram> to memref<4x4xf8E4M3FN, #dram>
     tile.group "conv" index 0 nodes ["/conv", "/add"] {
       %px = tile.pool "x" in <sram> depth 2 slot_bytes 1024 at 0
       %pw = tile.pool "w" in <sram> depth 1 slot_bytes 4096

@@ -89,6 +89,21 @@ def test_offsets_follow_loops_and_index_arithmetic() -> None:
     assert view.offset.evaluate({i: 4, j: 6}) == 28 * 32 + (2 * 6 + 4 + 1) + 1
 
 
+def test_bitcast_changes_the_type_alone() -> None:
+    module = parse(
+        """
+      %t = tile.alloc "t" : memref<4x6xf32, #sram>
+      %v = memref.subview %t[1, 2] [2, 3] [1, 1] : memref<4x6xf32, #sram> to memref<2x3xf32, strided<[6, 1], offset: 8>, #sram>
+      %b = tile.bitcast %v : memref<2x3xf32, strided<[6, 1], offset: 8>, #sram> to memref<2x3xi32, strided<[6, 1], offset: 8>, #sram>
+      """
+    )
+    cast = next(op for op in module.walk() if op.name == "tile.bitcast")
+    source, view = resolve_view(cast.operands[0]), resolve_view(cast.results[0])
+    assert (elements(source, {}) == elements(view, {})).all()
+    assert (str(source.dtype), str(view.dtype)) == ("f32", "i32")
+    assert view.root is source.root is root_of(cast.results[0])
+
+
 def test_reshapes() -> None:
     module = parse("""
       %t = tile.alloc "t" : memref<4x6x8xf32, #sram>

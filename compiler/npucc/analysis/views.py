@@ -157,7 +157,9 @@ def _reinterpret(op: memref.ReinterpretCastOp) -> View:
     (offset,) = mixed_indices(op.static_offsets, op.offsets)
     sizes = _static(op.result, "sizes", op.static_sizes)
     strides = _static(op.result, "strides", op.static_strides)
-    return View(root_of(op.source), tuple(sizes), tuple(strides), offset)
+    root, element = root_of(op.source), memref_of(op.result).element_type
+    seen_as = None if element == memref_of(root).element_type else element
+    return View(root, tuple(sizes), tuple(strides), offset, seen_as)
 
 
 def _groups(value: SSAValue, reassociation: ArrayAttr[ArrayAttr[IntegerAttr]]) -> list[list[int]]:
