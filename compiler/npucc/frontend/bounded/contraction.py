@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from npucc.frontend.bounded.extents import broadcast, dynamic_axes, masked, same
+from npucc.frontend.bounded.extents import Extent, broadcast, dynamic_axes, masked, same
 from npucc.frontend.bounded.rules import BoundedNode, bounded_rule, output
 from npucc.frontend.node import Output
 from npucc.types import shape_of
@@ -12,23 +12,29 @@ from npucc.types import shape_of
 
 @bounded_rule("MatMul")
 def matmul(node: BoundedNode) -> Sequence[Output] | None:
-    """Both operands are 0 outside of the box along the inner axis (0 times an undefined element may be NaN)."""
+    """Both operands are 0 outside of the box along the inner axis (0 times an undefined element may be NaN).
+
+    A vector is a row on the left, a column on the right; the axis of size 1 vanishes from the result.
+    """
     a, b = node.view.input(0), node.view.input(1)
-    (*batch_a, _, _), (*batch_b, _, _) = sizes = (node.sizes(0), node.sizes(1))
-    if min(len(size) for size in sizes) < 2:
+    *batch_a, inner_a = node.sizes(0)
+    *batch_b, inner_b = node.sizes(1)
+    rows, columns = tuple[Extent, ...](), tuple[Extent, ...]()
+    if batch_a:
+        *batch_a, row = batch_a
+        rows = (row,)
+    if batch_b:
+        (*batch_b, inner_b), columns = batch_b, (inner_b,)
+    inner_place = len(batch_b)
+    if not same(inner_a, inner_b) or shape_of(a)[-1] != shape_of(b)[inner_place]:
         return None
-    if not same(sizes[0][-1], sizes[1][-2]) or shape_of(a)[-1] != shape_of(b)[-2]:
-        return None
-    batch = (
-        broadcast([(tuple(batch_a), shape_of(a)[:-2]), (tuple(batch_b), shape_of(b)[:-2])])
-        if (batch_a or batch_b)
-        else ()
-    )
+    lead_a, lead_b = shape_of(a)[: len(batch_a)], shape_of(b)[:inner_place]
+    batch = broadcast([(tuple(batch_a), lead_a), (tuple(batch_b), lead_b)]) if batch_a or batch_b else ()
     if batch is None:
         return None
-    a = masked(node.build, a, sizes[0], [len(sizes[0]) - 1], 0)
-    b = masked(node.build, b, sizes[1], [len(sizes[1]) - 2], 0)
-    return [output(node.values({0: a, 1: b})[0], (*batch, sizes[0][-2], sizes[1][-1]))]
+    a = masked(node.build, a, node.sizes(0), [len(shape_of(a)) - 1], 0)
+    b = masked(node.build, b, node.sizes(1), [inner_place], 0)
+    return [output(node.values({0: a, 1: b})[0], (*batch, *rows, *columns))]
 
 
 @bounded_rule("Gemm")

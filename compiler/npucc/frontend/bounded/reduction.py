@@ -19,14 +19,11 @@ _NEUTRAL = {
 
 
 def _axes(node: BoundedNode) -> list[int] | None:
-    """The reduced axes; None where they are not known."""
+    """The reduced axes (none, perhaps); None where they are not known."""
     rank = len(node.sizes(0))
     if node.view.has(1) and node.view.known(1) is None:
         return None
-    axes = node.view.axes(rank)
-    if axes is None or (not axes and not node.view.integer("noop_with_empty_axes")):
-        return list(range(rank))
-    return axes
+    return node.view.axes(rank) or ([] if node.view.integer("noop_with_empty_axes") else list(range(rank)))
 
 
 def _kept(node: BoundedNode, axes: Sequence[int]) -> tuple[Extent, ...]:
