@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 from npucc.driver import Compilation, make_context
 from npucc.interpreters.graph import run_graph
 from npucc.interpreters.tile import run_tile
+from npucc.npu_values import run_npu
 from npucc.options import Options
 from npucc.pipeline import Level, pipeline
+from npuisa.instructions import SFence, SLi
 from npuisa.target import Target
 from npusim.functional import FunctionalSimulator
-from npusim.hazards import require_no_hazards
+from npusim.hazards import check_hazards, require_no_hazards
 from random_control import random_program
 
 
@@ -41,24 +43,40 @@ def check(seed: int, depth: int, shape: tuple[int, int] = (2, 5), target: Target
             agrees(run_tile(module, arrays, constants))
     program = compilation.emit()
     feed = dict(zip(("x", "rows", "number"), arrays))
+    agrees(list(run_npu(module, feed, constants, target).values()))
     simulator = FunctionalSimulator(program, target)
     agrees(list(simulator.run(feed).values()))
     require_no_hazards(program, target, simulator.loads)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 1 << 32))
 def test_levels_agree(seed: int) -> None:
     check(seed, depth=1)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.integers(0, 1 << 32))
 def test_levels_agree_when_nested(seed: int) -> None:
     check(seed, depth=2)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(st.integers(0, 1 << 32))
 def test_levels_agree_where_tensors_do_not_fit(seed: int) -> None:
     check(seed, 1, (40, 96), small_target())
+
+
+def test_without_fences_there_are_races() -> None:
+    """Steps are ordered by nothing else."""
+    module, constants, arrays, _ = random_program(3, 1)
+    target = Target.load("edge-4t")
+    compilation = Compilation(Options(), module, make_context(target, constants))
+    compilation.run(pipeline(compilation.options))
+    program = compilation.emit()
+    simulator = FunctionalSimulator(program, target)
+    simulator.run(dict(zip(("x", "rows", "number"), arrays)))
+    assert check_hazards(program, target, loads=simulator.loads) == []
+    nothing = SLi(rd=0, value=0)
+    program.instructions = [nothing if isinstance(each, SFence) else each for each in program.instructions]
+    assert check_hazards(program, target, loads=simulator.loads)
