@@ -52,7 +52,8 @@ def conv_integer(g: Graph) -> None:
 def qlinear_matmul(g: Graph) -> None:
     a = g.pick(["uint8", "int8"], lambda v: v.ndim == 2 and v.size > 0)
     value = g.values[a]
-    b = g.pick(["uint8", "int8"], dims=(value.shape[1], g.choose([3, 1, 2])))
+    second = ["uint8", "int8"] if value.dtype == np.uint8 else ["int8"]  # what onnxruntime has
+    b = g.pick(second, dims=(value.shape[1], g.choose([3, 1, 2])))
 
     def quantisation(name: str, scale: float) -> list[str]:
         return [g.constant(np.array(scale, np.float32)), g.constant(g.numbers(g.values[name].dtype, ()))]
