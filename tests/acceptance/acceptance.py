@@ -41,7 +41,7 @@ from npusim.hazards import check_hazards
 from onnx import ModelProto
 from xdsl.dialects.builtin import ModuleOp
 
-MAX_OPS = 10_000
+MAX_OPS = 12_000
 REAL_MODELS = (
     "face-detection-yunet-2023mar",
     "mobilenetv2-7",

@@ -163,3 +163,17 @@ def test_other_scales_stay_what_the_model_says():
     (expected,) = ReferenceEvaluator(proto).run(None, {"x": value})
     actual = npucc.simulate(npucc.compile(proto), {"x": value}).outputs["y"]
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("zero", [0, 3])
+def test_lookups_move_the_stored_numbers(zero):
+    rng = np.random.default_rng(10)
+    model = QdqModel((4, 6))
+    table = model.dequantized(model.constant(stored(rng, np.uint8, 50, 6)), 0.02, np.array(zero, np.uint8))
+    indices = model.node("Cast", [model.node("ArgMax", ["x"], axis=1, keepdims=0)], to=TensorProto.INT64)
+    proto = model.finish(model.node("Gather", [table, indices]))
+    gathers = [op for op in import_model(proto).module.walk() if op.name == "graph.gather"]
+    assert [str(op.results[0].type) for op in gathers] == ["tensor<1x4x6xf32>" if zero else "tensor<1x4x6xui8>"]
+    value = normal(rng, model.shape)
+    (expected,) = ReferenceEvaluator(proto).run(None, {"x": value})
+    np.testing.assert_array_equal(npucc.simulate(npucc.compile(proto), {"x": value}).outputs["y"], expected)

@@ -8,7 +8,7 @@ QLinearMatMul do. The f32 ops in between lose their readers and vanish; where so
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from xdsl.ir import SSAValue
 
 from npucc.dialects import graph
 from npucc.frontend.builder import GraphBuilder
-from npucc.frontend.integer_products import I32, integer_convolution, integer_matmul
+from npucc.frontend.integer_products import I32, integer_convolution, integer_matmul, zero_point
 from npucc.frontend.layout import to_channels_first
 from npucc.frontend.node import ImportNode
 from npucc.types import element_of, element_type, shape_of
@@ -59,6 +59,21 @@ def note_dequantized(node: ImportNode, result: SSAValue, axis: int) -> None:
         scale = node.build.reshape(scale, ())
         zero = None if zero is None else node.build.reshape(zero, ())
     node.build.meanings[result] = Dequantized(x, scale, zero, None if per_tensor else axis)
+
+
+def looked_up(build: GraphBuilder, table: SSAValue, look_up: Callable[[SSAValue], SSAValue]) -> SSAValue:
+    """`look_up` of a table; of one that was dequantized with one scale, on the stored numbers.
+
+    A lookup outside of the table gives 0, so the stored 0 must stand for it.
+    """
+    meaning = build.meanings.get(table)
+    per_tensor = isinstance(meaning, Dequantized) and meaning.axis is None
+    if not per_tensor or zero_point(build, meaning.zero) is not None:
+        return look_up(table)
+    rows = replace(meaning, stored=look_up(meaning.stored))
+    y = build.mul(build.cast(rows.stored, F32), rows.scale)
+    build.meanings[y] = rows
+    return y
 
 
 def _operands(node: ImportNode, indices: Sequence[int]) -> list[Dequantized] | None:

@@ -12,6 +12,7 @@ from xdsl.ir import SSAValue
 
 from npucc.dialects import graph
 from npucc.frontend import lookups
+from npucc.frontend.dequantized import looked_up
 from npucc.frontend.node import ImportNode
 from npucc.frontend.problems import Malformed
 from npucc.frontend.registry import onnx_op
@@ -29,7 +30,7 @@ def gather(node: ImportNode) -> SSAValue:
     axis = node.axis("axis", len(shape), 0)
     known = known_indices(node, 1, shape[axis])
     if known is None:
-        return lookups.gather(build, x, node.input(1), axis)
+        return looked_up(build, x, lambda table: lookups.gather(build, table, node.input(1), axis))
     y = take(build, x, axis, [int(index) for index in known.reshape(-1)])
     return build.reshape(y, (*shape[:axis], *known.shape, *shape[axis + 1 :]))
 
