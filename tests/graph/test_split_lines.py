@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from npucc.constants import ConstantStore
@@ -94,10 +93,14 @@ def test_compactions(lead, length, share, density, kind, values, seed):
         same_values([x, mask], lambda v, m: graph.CompressOp(v, m, count), 1024)
 
 
-@pytest.mark.parametrize("count", [5000, 4000])
-def test_a_sort_that_wants_nearly_all_stays(count):
-    _, after, _ = split([tied(0, (5000,))], lambda v: graph.ArgsortOp(v, count), 32_768)
-    assert sum(isinstance(op, graph.ArgsortOp) for op in after.walk()) == 1
+@RELAXED
+@given(LEAD, st.integers(60, 400), LEAD, st.floats(0.5, 1), st.booleans(), st.sampled_from(["f4", "i1", "f8", "?"]),
+       st.integers(0, 99))  # fmt: skip
+def test_merges(lead, length, rest, share, descending, dtype, seed):
+    x = tied(seed, (*lead, length, *rest), dtype)
+    count = max(1, round(share * length))
+    after = same_values([x], lambda v: graph.ArgsortOp(v, count, descending, "i64", len(lead)), 2048)
+    assert sum(isinstance(op, graph.ArgsortOp) for op in after.walk()) > 1
 
 
 def test_what_fits_is_left_alone():

@@ -24,6 +24,11 @@ MODELS = {
         "(float[4,600] x) => (float[4,20] v, int64[4,20] i) { k = Constant<value_ints=[20]>() v, i = TopK(x, k) }",
         {"x": ties(4, 600)},
     ),
+    "sort": (
+        "(float[2,2500] x) => (float[2,2500] v, int64[2,2500] i) "
+        "{ k = Constant<value_ints=[2500]>() v, i = TopK<largest=0>(x, k) }",
+        {"x": ties(2, 2500)},
+    ),
     "TopK over channels": (
         "(float[2,9,40] x) => (float[2,3,40] v, int64[2,3,40] i) "
         "{ k = Constant<value_ints=[3]>() v, i = TopK<axis=1,largest=0>(x, k) }",

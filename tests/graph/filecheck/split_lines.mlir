@@ -23,12 +23,26 @@ func.func @main(%y: tensor<100000x3xf32>) -> tensor<100000x3xf32> {
   func.return %r : tensor<100000x3xf32>
 }
 // -----
-// What fits is left alone, and so is a sort of a long line that wants all of it.
-func.func @main(%x: tensor<1000xf32>, %z: tensor<400000xf32>) -> (tensor<1000xf32>, tensor<400000xi32>) {
+// What fits is left alone.
+func.func @main(%x: tensor<1000xf32>, %z: tensor<1000xf32>) -> (tensor<1000xf32>, tensor<1000xi32>) {
   // CHECK: graph.scan(%x)
   // CHECK-NEXT: graph.argsort(%z)
   // CHECK-NEXT: func.return
   %r = graph.scan(%x) <axis = 0, fn = max, exclusive = 0, reverse = 0> : (tensor<1000xf32>) -> tensor<1000xf32>
-  %s = graph.argsort(%z) <axis = 0, count = 400000, descending = 0> : (tensor<400000xf32>) -> tensor<400000xi32>
-  func.return %r, %s : tensor<1000xf32>, tensor<400000xi32>
+  %s = graph.argsort(%z) <axis = 0, count = 1000, descending = 0> : (tensor<1000xf32>) -> tensor<1000xi32>
+  func.return %r, %s : tensor<1000xf32>, tensor<1000xi32>
+}
+// -----
+// A sort of all of a long line: four sorted blocks, three stages of merges of two of them each.
+func.func @main(%z: tensor<30000xf32>) -> tensor<30000xi32> {
+  // CHECK: graph.argsort(%{{.*}}) <axis = 2, count = 7500, descending = 0> : (tensor<1x4x7500xf32>) -> tensor<1x4x7500xi32>
+  // CHECK: graph.argsort(%{{.*}}) <axis = 3, count = 15000, descending = 0> : (tensor<1x2x1x15000xi32>)
+  // CHECK: graph.argsort(%{{.*}}) <axis = 3, count = 15000, descending = 0> : (tensor<1x2x1x15000xf32>)
+  // CHECK: graph.argsort(%{{.*}}) <axis = 3, count = 15000, descending = 0> : (tensor<1x1x2x15000xi32>)
+  // CHECK: graph.argsort(%{{.*}}) <axis = 3, count = 15000, descending = 0> : (tensor<1x1x2x15000xf32>)
+  // CHECK: graph.argsort(%{{.*}}) <axis = 3, count = 15000, descending = 0> : (tensor<1x2x1x15000xi32>)
+  // CHECK: graph.argsort(%{{.*}}) <axis = 3, count = 15000, descending = 0> : (tensor<1x2x1x15000xf32>)
+  // CHECK-NOT: graph.argsort
+  %s = graph.argsort(%z) <axis = 0, count = 30000, descending = 0> : (tensor<30000xf32>) -> tensor<30000xi32>
+  func.return %s : tensor<30000xi32>
 }

@@ -19,6 +19,7 @@ from npucc.dialects import graph
 from npucc.numpy_kernels import neutral
 from npucc.numpy_order import PADDING
 from npucc.passes.graph.functions import functions_of
+from npucc.passes.graph.merge_sort import last_key, merge_sort
 from npucc.passes.graph.rewriting import GraphRewriter, Rule
 from npucc.types import BOOL, Array, dtype_of, element_of, element_type, is_float, numpy_dtype, shape_of
 
@@ -33,12 +34,10 @@ SHRINK = 0.75
 
 @dataclass(frozen=True)
 class GraphSplitLinesPass(ModulePass):
-    """Before: core ops, no groups. After: the lines of every scan, compaction and, where few of the elements are
-    wanted, sort fit into a third of the SRAM.
+    """Before: core ops, no groups. After: the lines of every scan, compaction and sort fit into a third of the SRAM.
 
-    A sort of parts keeps the best of each and sorts those; a scan of parts adds what came before each; a compaction of
-    parts is looked up by how many elements came before each. A sort that wants nearly all elements of a longer line
-    stays as it is: the schedule refuses it (NPU-E0701).
+    A sort of parts keeps the best of each and sorts those, or merges parts where nearly all elements are wanted; a scan
+    of parts adds what came before each; a compaction of parts is looked up by how many elements came before each.
     """
 
     name = "graph-split-lines"
@@ -154,11 +153,11 @@ def _sort(op: graph.GraphOp, rewrite: GraphRewriter, target: Target) -> SSAValue
     sizes = [_fitting(target, op.x, op.line, footprint, alone=alone) for alone in (False, True)]
     helpful = [size for size in sizes if size is not None and -(-length // size) * min(count, size) <= SHRINK * length]
     if not helpful:
-        return None
+        return None if sizes[0] is None else merge_sort(op, rewrite, _merged_size(op, target), _last(op))
     size = helpful[0]
     parts = _Parts(rewrite, op.line, length, size)
     descending = bool(op.descending.value.data)
-    x = parts.split(op.x, _last(numpy_dtype(element_of(op.x)), descending))
+    x = parts.split(op.x, _last(op))
     kept, element = min(count, size), element_of(op.result)
     best = rewrite.insert(graph.ArgsortOp(x, kept, descending, element, op.line + 1))
     values = parts.joined(parts.looked_up(x, best, op.line + 1))
@@ -167,11 +166,16 @@ def _sort(op: graph.GraphOp, rewrite: GraphRewriter, target: Target) -> SSAValue
     return parts.looked_up(places, order, op.line)
 
 
-def _last(dtype: np.dtype, descending: bool) -> Array:
-    """What no element comes behind."""
-    if not descending and dtype.kind in "fV":
-        return np.asarray(np.nan).astype(dtype)
-    return np.asarray(neutral("max" if descending else "min", dtype)).astype(dtype)
+def _last(op: graph.ArgsortOp) -> Array:
+    """What no element of the operand comes behind."""
+    return last_key(op.x, bool(op.descending.value.data))
+
+
+def _merged_size(op: graph.ArgsortOp, target: Target) -> int:
+    """Length of blocks of which two can be sorted together, with places in 32 bits."""
+    bits = dtype_of(element_of(op.x)).bits
+    each = max(_bytes(op.x), 4) + 4 + 8 * sort_workspace(1 << 20, 1 << 20, bits) / (1 << 20)
+    return max(int(target.sram.bytes / SHARE / each / 2), 1)
 
 
 # --- scan -------------------------------------------------------------------------------------------------
