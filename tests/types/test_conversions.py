@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import product
 
 import ml_dtypes
+import npucc
 import numpy as np
 import onnx
 import pytest
@@ -175,6 +176,20 @@ def test_from_powers_of_two(target):
     x = patterns(T.FLOAT8E8M0)
     model = cast_model(T.FLOAT8E8M0, target, len(x))
     assert same(run_everywhere(model, {"x": x}), x.astype(np.float32).astype(numpy_type(target)))
+
+
+@pytest.mark.parametrize("precision", ["f16", "bf16"])
+def test_bits_are_those_of_the_model_whatever_the_precision(precision):
+    """The pass that narrows floats leaves alone what is read as bits."""
+    x = patterns(T.FLOAT)[:1000]
+    nodes = [helper.make_node("Relu", ["x"], ["r"]), helper.make_node("BitCast", ["r"], ["y"], to=T.INT32)]
+    info = [helper.make_tensor_value_info(name, kind, [1000]) for name, kind in (("x", T.FLOAT), ("y", T.INT32))]
+    graph = helper.make_graph(nodes, "g", info[:1], info[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 26)], ir_version=13)
+    program = npucc.compile(model, options=npucc.Options(precision=precision))
+    found = npucc.simulate(program, {"x": x}).outputs["y"]
+    nan = np.isnan(x)
+    np.testing.assert_array_equal(found[~nan], np.maximum(x, np.float32(0))[~nan].view(np.int32))
 
 
 WIDTHS = {1: (T.INT8, T.UINT8, T.BOOL, *F8, T.FLOAT8E8M0), 2: (T.INT16, T.UINT16, T.FLOAT16, T.BFLOAT16),
