@@ -21,6 +21,7 @@ from npucc.comparison import Tolerance, compare, default_tolerance, outside, wor
 from npucc.execution import Execution, ExecutionResult
 from npucc.execution.inputs import from_arrays, input_ports
 from npucc.frontend import ModelSource
+from npucc.frontend.graph_checks import node_label
 from npucc.inputs import InputKind, seeded_inputs
 from npucc.options import Options
 from npucc.quantized_rule import is_quantized, judge_quantized, rule_text
@@ -230,16 +231,17 @@ def with_all_tensors(model: ModelSource) -> onnx.ModelProto:
 
 
 def with_node_outputs(model: ModelSource, nodes: list[str]) -> onnx.ModelProto:
-    """A copy of the model that also outputs the results of the named nodes (a tensor's name will do, too)."""
+    """A copy of the model that also outputs the results of the named nodes (as `npucc check` names them; a tensor's
+    name will do, too)."""
     proto = load_proto(model)
+    labels = [node_label(node, index) for index, node in enumerate(proto.graph.node)]
     for wanted in nodes:
-        found = [n for node in proto.graph.node if wanted == node.name or wanted in node.output for n in node.output]
-        if not found:
-            names = [node.name for node in proto.graph.node]
-            close = get_close_matches(wanted, names, n=3)
+        named = [n for n, label in zip(proto.graph.node, labels) if wanted == label or wanted in n.output]
+        if not named:
+            close = get_close_matches(wanted, labels, n=3)
             remedy = f"did you mean {', '.join(close)}?" if close else "`npucc check` lists the nodes"
             raise NpuError(USAGE, "no node or tensor of that name", found=wanted, remedy=remedy)
-        _add_outputs(proto, found)
+        _add_outputs(proto, [name for node in named for name in node.output])
     return proto
 
 

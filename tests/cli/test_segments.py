@@ -70,6 +70,12 @@ def test_validate_compares_sequences_and_strings(npucc: Run) -> None:
     assert result["passed"] and [output["name"] for output in result["outputs"]] == ["y", "parts.0", "parts.1", "twice"]
 
 
+def test_nodes_are_tapped_by_the_names_that_check_shows(npucc: Run) -> None:
+    code, out, err = npucc("run", "split.onnx", "--inputs", "in.npz", "--tap", "Exp_0")
+    assert code == 0, err
+    assert "e: float32[6, 3]" in out
+
+
 def test_profile_sums_over_the_programs(npucc: Run) -> None:
     code, out, err = npucc("profile", "split.onnx", "--inputs", "in.npz")
     assert code == 0, err
