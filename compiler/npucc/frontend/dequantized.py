@@ -67,8 +67,9 @@ def looked_up(build: GraphBuilder, table: SSAValue, look_up: Callable[[SSAValue]
     A lookup outside of the table gives 0, so the stored 0 must stand for it.
     """
     meaning = build.meanings.get(table)
-    per_tensor = isinstance(meaning, Dequantized) and meaning.axis is None
-    if not per_tensor or zero_point(build, meaning.zero) is not None:
+    if not isinstance(meaning, Dequantized) or meaning.axis is not None:
+        return look_up(table)
+    if zero_point(build, meaning.zero) is not None:
         return look_up(table)
     rows = replace(meaning, stored=look_up(meaning.stored))
     y = build.mul(build.cast(rows.stored, F32), rows.scale)
