@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from npuisa.descriptor import Descriptor
 from npuisa.descriptor_encoding import check_fill
-from npuisa.dtypes import DType
+from npuisa.dtypes import NARROW_FLOATS, SUB_BYTE_INTEGERS, DType
 from npuisa.encoding import layout
 from npuisa.errors import ExitCode, NpuError, error_code
 from npuisa.instructions import (
@@ -94,6 +94,8 @@ def check_operands(
             broken = broken or _view_problem(slot.name, view, "w" in slot.spec.access)
         elif not slot.spec.optional:
             broken = broken or Broken(f"operand {slot.name} is required", "no operand")
+    if broken is None and isinstance(instruction, _COMPUTING):
+        broken = _narrow_operand(views)
     rule = OPERAND_RULES.get(type(instruction))
     if instruction.engine is Engine.SEQ and (instruction.waits or instruction.posts):
         broken = Broken("the sequencer neither waits for nor posts semaphores", "", "use s.fence or q.sync")
@@ -104,6 +106,17 @@ def check_operands(
     if broken is not None:
         found = broken.found or shape_text(views)
         raise NpuError(BAD_OPERANDS, broken.message, where, found, broken.remedy or "see the instruction reference")
+
+
+_NARROW = frozenset((*NARROW_FLOATS, *SUB_BYTE_INTEGERS))
+_COMPUTING = (SLd, SSt, MxGemm, MxConv, MxDwconv, VDwconv, VReduce, VWindow, VNorm, VScan)
+
+
+def _narrow_operand(views: Views) -> Broken | None:
+    """Only transfers, kernels, gathers and scatters know the types of 8-bit floats and integers of less than 8."""
+    if not any(view.dtype in _NARROW for view in views.values()):
+        return None
+    return Broken("no arithmetic in this element type", remedy="convert it before, with dma.copy or v.map")
 
 
 def shape_text(views: Views) -> str:

@@ -11,8 +11,9 @@ from npuisa.dtypes import DTYPES, dtype_named
 from npuisa.instructions import NO_OPERAND, FieldSpec, Instruction, Operand
 from npuisa.program import Program
 
-FLOATS = tuple(dtype.name for dtype in DTYPES if dtype.is_float)
-INTEGERS = tuple(dtype.name for dtype in DTYPES if not dtype.is_float)
+ALL = tuple(dtype.name for dtype in DTYPES)
+FLOATS = tuple(dtype.name for dtype in DTYPES if dtype.is_float and dtype.bits >= 16)
+INTEGERS = tuple(dtype.name for dtype in DTYPES if not dtype.is_float and dtype.bits >= 8)
 POSITIONS = ("i32", "i64")
 SIZES = st.integers(1, 9)
 Shapes = dict[str, tuple[int, ...]]
@@ -76,7 +77,7 @@ def _operand(
 def _types(draw: st.DrawFn, mnemonic: str) -> dict[str, tuple[str, ...]]:
     """Element types that an operand may have, where not all are legal."""
     if mnemonic.endswith(("gather", "scatter")):
-        moved = (draw(st.sampled_from(FLOATS + INTEGERS)),)
+        moved = (draw(st.sampled_from(ALL)),)
         return {"dst": moved, "src": moved, "indices": tuple(name for name in INTEGERS if name != "bool")}
     if mnemonic == "v.norm":
         return {"dst": FLOATS, "src": FLOATS}
@@ -86,6 +87,8 @@ def _types(draw: st.DrawFn, mnemonic: str) -> dict[str, tuple[str, ...]]:
         return dict.fromkeys(("dst", "src"), draw(st.sampled_from((FLOATS, INTEGERS))))
     if mnemonic == "v.compress":
         return {"count": POSITIONS} | dict.fromkeys(("dst", "src"), (draw(st.sampled_from(POSITIONS)),))
+    if mnemonic in ("dma.copy", "dma.fill", "v.map"):
+        return dict.fromkeys(("dst", "src", "s0", "s1", "s2", "s3"), ALL)
     if mnemonic == "out.store":
         return {"acc": ("f32", "f64", "i32", "i64")}
     if mnemonic not in ("mx.gemm", "mx.conv", "mx.dwconv", "v.dwconv"):

@@ -201,3 +201,19 @@ def test_a_thousand_instructions_are_validated_quickly() -> None:
     start = time.process_time()
     validate_program(program)
     assert time.process_time() - start < 0.2, "50 ms on an idle core"
+
+
+@pytest.mark.parametrize("name", ["f8e4m3fn", "f4e2m1", "f8e8m0", "i4", "u2"])
+def test_no_arithmetic_in_types_that_only_memory_has(name):
+    """The matrix engine, reductions, windows, softmax and scans take operands that were converted before."""
+    dtype = dtype_named(name)
+    square = Descriptor("x", Space.SRAM, dtype, 0, (4, 4), (4, 1))
+    row = Descriptor("r", Space.SRAM, dtype, 64, (4, 1), (1, 1))
+    sums = Descriptor("s", Space.ACC, dtype_named("f32" if dtype.is_float else "i32"), 0, (4, 4), (4, 1))
+    descriptors = [square, row, sums]
+    for instruction in (
+        MxGemm(dst=Operand(2), a=Operand(0), b=Operand(0)),
+        VReduce(dst=Operand(1), src=Operand(0), axes=2, fn=ReduceFn.MAX),
+    ):
+        with pytest.raises(NpuError, match="no arithmetic in this element type"):
+            check_operands(instruction, descriptors, [])
