@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from npuisa.descriptor import Descriptor
 from npuisa.dtypes import DTYPES, dtype_named
-from npuisa.instructions import NO_OPERAND, FieldSpec, Instruction, Operand
+from npuisa.instructions import NO_OPERAND, DescField, FieldSpec, Instruction, Operand
 from npuisa.program import Program
 
 ALL = tuple(dtype.name for dtype in DTYPES)
@@ -38,6 +38,8 @@ def legal_fields(draw: st.DrawFn, program: Program, cls: type[Instruction]) -> d
         "v.scan": _norm,
         "v.compress": _compress,
         "q.sync": _sync,
+        "d.set": _axis,
+        "d.get": _axis,
         "s.ld": _element("src"),
         "s.st": _element("dst"),
         **dict.fromkeys(("dma.gather", "v.gather", "dma.scatter", "v.scatter"), _indexed),
@@ -106,6 +108,16 @@ def _dims(draw: st.DrawFn, least: int, most: int) -> tuple[int, ...]:
 
 def _sync(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
     return {}, {"count": draw(st.integers(1, 255))}
+
+
+def _axis(draw: st.DrawFn, program: Program) -> tuple[Shapes, dict[str, Any]]:
+    """A descriptor with one of its axes, or its base, for which the axis is not looked at."""
+    desc = draw(st.integers(0, len(program.descriptors) - 1))
+    rank = len(program.descriptors[desc].dims)
+    if rank == 0 or draw(st.booleans()):
+        return {}, {"desc": desc, "part": DescField.BASE, "axis": draw(st.integers(0, 7))}
+    parts = (DescField.DIM, DescField.STRIDE)
+    return {}, {"desc": desc, "part": draw(st.sampled_from(parts)), "axis": draw(st.integers(0, rank - 1))}
 
 
 def _element(name: str) -> Callable[[st.DrawFn, Program], tuple[Shapes, dict[str, Any]]]:
