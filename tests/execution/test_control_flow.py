@@ -174,3 +174,48 @@ def test_unknown_ops_in_bodies_are_named_before_anything_runs():
     with pytest.raises(NpuError, match=r"local\.Missing") as caught:
         Execution(model).run({"x": np.zeros(2, np.float32)})
     assert caught.value.entry.code == "NPU-E0510"
+
+
+@pytest.mark.parametrize("start", ["false", "input"])
+def test_a_growing_loop_that_does_not_start_keeps_its_initial_value(start: str):
+    given = "bool going" if start == "input" else "bool unused"
+    going = "go = Identity(going)" if start == "input" else "off = Constant<value_int = 0>()  go = Cast<to = 9>(off)"
+    for grown in ("wide = Concat<axis = 0>(a, x)", "b = Concat<axis = 0>(a, a)  wide = Concat<axis = 1>(b, b)"):
+        model = model_of(f"""
+          loop ({given}, float[2, 2] x) => (float[n, m] y, float[k] sums) {{
+            {going}
+            trips = Constant<value_int = 3>()
+            y, sums = Loop(trips, go, x) <body = step (int64 i, bool c, float[p, q] a) =>
+                (bool d, float[r, s] wide, float t) {{
+              d = Identity(c)  {grown}  t = ReduceSum<keepdims = 0>(a)
+            }}>
+          }}
+        """)
+        flag = model.graph.input[0].name
+        result = Execution(model).run({flag: np.array(False), "x": np.eye(2, dtype=np.float32)})
+        np.testing.assert_array_equal(result.outputs["y"], np.eye(2))
+        assert np.shape(result.outputs["sums"]) == (0,)
+
+
+ONE_STEP = "body = step (int64 i, bool c, float[1] p) => (bool d, float[1] q) { d = Identity(c) q = Neg(p) }"
+ROW = "num_scan_inputs = 1, body = row (float p) => (float q) { q = Neg(p) }"
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        """y = If(x) <then_branch = a () => (float[1] p) { p = Abs(x) },
+                     else_branch = b () => (float[1] q) { q = Neg(x) }>""",
+        f"y = Loop(x, , x) <{ONE_STEP}>",
+        f"y = Loop(, x, x) <{ONE_STEP}>",
+        f"y = Scan(x) <scan_input_axes = [3], {ROW}>",
+        f"y = Scan(x) <scan_output_axes = [3], {ROW}>",
+        f"y = Scan(x) <scan_input_directions = [5], {ROW}>",
+        f"y, z = Scan(x) <{ROW}>",
+        f"trips = Constant<value_int = 2>()  y, z = Loop(trips, , x) <{ONE_STEP}>",
+    ],
+)
+def test_control_that_breaks_the_specification_is_named(nodes: str):
+    model = model_of(f"broken (float[1] x) => (float y) {{ {nodes} }}")
+    with pytest.raises(NpuError, match="NPU-E0508"):
+        Execution(model).run({"x": np.ones(1, np.float32)})

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from npuisa.errors import NpuError
 from onnx import GraphProto, NodeProto, ValueInfoProto, helper
@@ -35,7 +36,12 @@ def run_body(
         rule = f"not supported, since this must hold: bodies nest at most {MAX_CALL_DEPTH} deep"
         raise NpuError(UNSUPPORTED_NODES, rule, where, found, "remove the recursion from the model's functions")
     if call.node.domain in ("", "ai.onnx") and call.node.op_type in _CONTROL:
-        return _CONTROL[call.node.op_type](call)
+        results = _CONTROL[call.node.op_type](call)
+        if len(results) < len(call.node.output):
+            raise call.broken(
+                "the body gives what its node gives", f"{len(results)} of {len(call.node.output)} outputs"
+            )
+        return results
     return _run_function(call)
 
 
@@ -94,23 +100,23 @@ class _Call:
 
 
 def _run_if(call: _Call) -> list[Concrete]:
-    branch = "then_branch" if _truth(call.input(0)) else "else_branch"
+    branch = "then_branch" if _truth(call, call.input(0)) else "else_branch"
     return call.run(call.body(branch), [])
 
 
 def _run_loop(call: _Call) -> list[Concrete]:
     """Steps while the condition holds and the trip count lasts; scan outputs are stacked at the end."""
     body = call.body("body")
-    limit = int(np.asarray(call.input(0)).reshape(-1)[0]) if call.given(0) else None
-    going = _truth(call.input(1)) if call.given(1) else True
+    limit = int(_single(call, call.input(0), np.int64, "the trip count")) if call.given(0) else None
+    going = _truth(call, call.input(1)) if call.given(1) else True
     carried = [call.input(index) for index in range(2, len(call.node.input))]
-    if len(body.outputs) <= len(carried):
+    if len(body.outputs) <= max(len(carried), len(call.node.output)):
         raise call.broken("the body gives a condition and what the loop carries", f"{len(body.outputs)} outputs")
     collected: list[list[Concrete]] = [[] for _ in body.outputs[len(carried) + 1 :]]
     step = 0
     while going and (limit is None or step < limit):
         condition, *results = call.run(body, [np.asarray(step, np.int64), np.asarray(going), *carried])
-        going, carried = _truth(condition), results[: len(carried)]
+        going, carried = _truth(call, condition), results[: len(carried)]
         for pieces, value in zip(collected, results[len(carried) :]):
             pieces.append(value)
         step += 1
@@ -128,10 +134,16 @@ def _run_scan(call: _Call) -> list[Concrete]:
     inputs = values[len(values) - scanned :]
     axes = call.attribute("scan_input_axes", None) or [0] * scanned
     backward = call.attribute("scan_input_directions", None) or [0] * scanned
+    if not 0 < scanned <= len(values) or len(axes) != scanned or len(backward) != scanned:
+        found = f"{len(values)} inputs, {scanned} scanned"
+        raise call.broken("Scan's attributes agree with its inputs", found)
+    axes = [_wrapped(call, axis, value.ndim) for value, axis in zip(inputs, axes)]
     lengths = {value.shape[axis] for value, axis in zip(inputs, axes)}
-    if len(lengths) != 1 or len(axes) != scanned or len(backward) != scanned:
+    if len(lengths) != 1:
         raise call.broken("scanned inputs have one length", f"{sorted(lengths)}")
     length = lengths.pop()
+    if len(body.outputs) < len(states):
+        raise call.broken("the body gives what the scan carries", f"{len(body.outputs)} outputs")
     declared = _outputs(body)[len(states) :]
     collected: list[list[Concrete]] = [[] for _ in declared]
     for step in range(length):
@@ -145,6 +157,10 @@ def _run_scan(call: _Call) -> list[Concrete]:
             pieces.append(value)
     out_axes = call.attribute("scan_output_axes", None) or [0] * len(collected)
     out_backward = call.attribute("scan_output_directions", None) or [0] * len(collected)
+    if len(out_axes) != len(collected) or len(out_backward) != len(collected):
+        raise call.broken("Scan's output attributes agree with its body", f"{out_axes}, {out_backward}")
+    if not {*backward, *out_backward} <= {0, 1}:
+        raise call.broken("directions of a Scan are 0 or 1", f"{list(backward)}, {list(out_backward)}")
     rows = zip(collected, declared, out_axes, out_backward)
     stacked = [_stacked(call, pieces[::-1] if flip else pieces, kind, axis) for pieces, kind, axis, flip in rows]
     return [*states, *stacked]
@@ -176,8 +192,22 @@ def _run_function(call: _Call) -> list[Concrete]:
 _CONTROL: dict[str, Callable[[_Call], list[Concrete]]] = {"If": _run_if, "Loop": _run_loop, "Scan": _run_scan}
 
 
-def _truth(value: Concrete) -> bool:
-    return bool(np.asarray(value).reshape(-1)[0])
+def _truth(call: _Call, value: Concrete) -> bool:
+    return bool(_single(call, value, bool, "the condition"))
+
+
+def _single(call: _Call, value: Concrete, dtype: npt.DTypeLike, what: str) -> Any:
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype != np.dtype(dtype):
+        raise call.broken(f"{what} is one element of type {np.dtype(dtype)}", f"{array.dtype} of shape {array.shape}")
+    return array.reshape(-1)[0]
+
+
+def _wrapped(call: _Call, axis: int, rank: int) -> int:
+    """The axis counted from the front."""
+    if not -rank <= axis < rank:
+        raise call.broken("axes are axes of their tensors", f"axis {axis} of rank {rank}")
+    return axis % rank
 
 
 def _outputs(body: GraphCode) -> Sequence[ValueInfoProto]:
@@ -192,9 +222,9 @@ def _stacked(call: _Call, pieces: list[Concrete], declared: ValueInfoProto, axis
             found = f"output `{declared.name}` of shapes {sorted(shapes)}"
             raise call.broken("scan outputs have one shape in all steps", found)
         arrays = [np.asarray(piece) for piece in pieces]
-        return np.stack(arrays, axis if axis >= 0 else axis + arrays[0].ndim + 1)
+        return np.stack(arrays, _wrapped(call, axis, arrays[0].ndim + 1))
     tensor = declared.type.tensor_type
     sizes = [dim.dim_value for dim in tensor.shape.dim]
-    sizes.insert(axis if axis >= 0 else axis + len(sizes) + 1, 0)
+    sizes.insert(_wrapped(call, axis, len(sizes) + 1), 0)
     known = tensor.elem_type != onnx.TensorProto.UNDEFINED
     return np.zeros(sizes, helper.tensor_dtype_to_np_dtype(tensor.elem_type) if known else np.float32)

@@ -26,6 +26,7 @@ from npucc.frontend.static_steps import static_steps
 from npucc.frontend.subgraphs import (
     Outputs,
     RunBody,
+    check_control,
     check_steps,
     given_input,
     in_graph,
@@ -50,7 +51,11 @@ def how_it_runs(op: str, outputs: Sequence[Output | Unknown]) -> str:
 def import_if(node: ImportNode, run: RunBody) -> Sequence[Output | Unknown]:
     """The branch that a known condition takes; else both, as a branch of the device."""
     condition = node.known(0)
+    check_control(given_input(node, 0), bool, "the condition of an If")
     then, otherwise = subgraph(node, "then_branch"), subgraph(node, "else_branch")
+    given = min(len(then.output), len(otherwise.output))
+    if given < len(node.proto.output):
+        raise Malformed("both branches give what the If gives", f"{given} of {len(node.proto.output)} outputs")
     if condition is not None:
         return run(then if bool(condition.reshape(-1)[0]) else otherwise, {})
 
@@ -74,19 +79,23 @@ def import_loop(
     """
     body = subgraph(node, "body")
     carried = [given_input(node, index) for index in range(2, len(node.inputs))]
-    if len(body.input) != len(carried) + 2 or len(body.output) <= len(carried):
-        raise Malformed("the body takes and gives what the loop carries", f"{len(body.input)} inputs")
+    if len(body.input) != len(carried) + 2 or len(body.output) <= max(len(carried), len(node.proto.output)):
+        found = f"{len(body.input)} inputs, {len(body.output)} outputs"
+        raise Malformed("the body takes and gives what the loop carries", found)
+    if node.has(0):
+        check_control(given_input(node, 0), np.int64, "the trip count of a Loop")
+    if node.has(1):
+        check_control(given_input(node, 1), bool, "the condition of a Loop")
     start = node.known(1) if node.has(1) else np.asarray(True)
+    stopped = start is not None and not bool(start.reshape(-1)[0])
     try:
-        if start is not None and not bool(start.reshape(-1)[0]):
-            return _rolled_loop(node, body, run, carried, 0)
-        return _rolled_loop(node, body, run, carried, _limit(node))
+        return _rolled_loop(node, body, run, carried, 0 if stopped else _limit(node))
     except (Unsupported, Defer):
-        rolled = by_facts()
+        rolled = None if stopped else by_facts()
         if rolled is not None:
             return rolled
-        limit = _limit(node)
-        if node.has(0) and node.known(0) is None:
+        limit = 0 if stopped else _limit(node)
+        if not stopped and node.has(0) and node.known(0) is None:
             node.constant(0, "M")
         if start is None:
             node.constant(1, "cond")

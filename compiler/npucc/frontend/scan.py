@@ -40,10 +40,12 @@ def import_scan(node: ImportNode, run: RunBody) -> Sequence[Output | Unknown]:
         raise Malformed("Scan's attributes and body agree with its inputs", f"{len(values)} inputs, {scanned} scanned")
     axes = [node.wrap_axis(axis, len(value_shape(value))) for axis, value in zip(axes, inputs)]
     steps = _common_length([value_shape(value)[axis] for axis, value in zip(axes, inputs)])
+    if len(body.output) < max(len(states), len(node.proto.output)):
+        raise Malformed("the body of a Scan gives what it carries and stacks", f"{len(body.output)} outputs")
     count = len(body.output) - len(states)
     output_axes = node.integers("scan_output_axes") or [0] * count
     output_backward = node.integers("scan_output_directions") or [0] * count
-    if len(output_axes) != count or len(output_backward) != count:
+    if len(output_axes) != count or len(output_backward) != count or not {*backward, *output_backward} <= {0, 1}:
         raise Malformed("Scan's output attributes agree with its body", f"{output_axes}, {output_backward}")
     fronted = [_to_front(node.build, in_graph(node.build, v, node.label), axis) for v, axis in zip(inputs, axes)]
     wanted = Loop(

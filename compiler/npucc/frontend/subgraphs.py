@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import GraphProto
 from xdsl.ir import SSAValue
@@ -13,7 +15,7 @@ from npucc.frontend.builder import GraphBuilder
 from npucc.frontend.node import ImportNode, Value
 from npucc.frontend.placeholders import Unknown
 from npucc.frontend.problems import Malformed, Unsupported
-from npucc.types import Array, shape_of
+from npucc.types import Array, element_of, numpy_dtype, shape_of
 
 MAX_UNROLLED_STEPS = 1024
 """Most steps of one unrolled loop."""
@@ -50,6 +52,14 @@ def in_graph(build: GraphBuilder, value: Value, name: str) -> SSAValue:
 def value_shape(value: Value) -> tuple[int, ...]:
     """Shape of a value or array."""
     return shape_of(value) if isinstance(value, SSAValue) else value.shape
+
+
+def check_control(value: Value, dtype: npt.DTypeLike, what: str) -> None:
+    """Malformed where a condition or a trip count is not one element of its type."""
+    found = numpy_dtype(element_of(value)) if isinstance(value, SSAValue) else value.dtype
+    shape = value_shape(value)
+    if found != np.dtype(dtype) or math.prod(shape) != 1:
+        raise Malformed(f"{what} is one element of type {np.dtype(dtype)}", f"{found} of shape {shape}")
 
 
 def check_steps(steps: int) -> None:
