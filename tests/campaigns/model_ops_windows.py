@@ -94,6 +94,8 @@ def resize(g: Graph) -> None:
         raise Rejected
     if mode != "nearest" and value.dtype == np.float64:
         raise Rejected  # positions are f32, as in onnxruntime; the evaluator has them in f64
+    if mode != "nearest" and value.dtype.kind in "iu":
+        raise Rejected  # whole numbers come out as such or just below, and the fraction is dropped
     how = g.choose(["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"])
     sizes = [*value.shape[:2], *(g.integer(1, 9) for _ in value.shape[2:])]
     rounding = g.choose([None, "floor", "ceil", "round_prefer_ceil"]) if mode == "nearest" else None
