@@ -207,9 +207,10 @@ def softmax(g: Graph) -> None:
 def reduce(g: Graph) -> None:
     op = g.choose(REDUCTIONS)
     x = g.pick(g.types_of(op))
-    if op == "ReduceMean" and g.values[x].dtype.kind in "iu":
-        if not g.values[x].size or np.any(np.abs(g.values[x].astype(np.float64)) > 2**52):
-            raise Rejected  # of nothing undefined; both references divide in f64 and lose bits, the device does not
+    value = g.values[x]
+    huge = value.size == 0 or np.any(np.abs(value.astype(np.float64)) > 2**52)
+    if op == "ReduceMean" and value.dtype.kind in "iu" and huge:
+        raise Rejected  # of nothing undefined; both references divide in f64 and lose bits, the device does not
     rank = g.values[x].ndim
     axes = sorted({g.axis(rank) % rank for _ in range(g.integer(1, rank))}) if rank and g.coin() else None
     axes = [axis - rank if g.opset >= 11 and g.integer(0, 3) == 0 else axis for axis in axes] if axes else None
