@@ -24,6 +24,9 @@ def epilogue_of_lookup(op: GraphOp, rewriter: GraphRewriter) -> SSAValue | None:
     if not isinstance(op, ElementwiseOp):
         return None
     shape = shape_of(op.result)
+    views = {shape_of(each.owner.x) for each in op.operands if isinstance(each.owner, ReshapeOp)}
+    if len(views) > 1:
+        return None  # two lookups would each ask for their own shape, again and again
     for operand in op.operands:
         view = operand.owner
         if not isinstance(view, ReshapeOp) or shape_of(operand) != shape or not _looked_up(operand, _LONGEST_CHAIN):
