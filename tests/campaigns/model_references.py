@@ -25,8 +25,8 @@ def evaluator_is_wrong(node: onnx.NodeProto) -> bool:
 
     LRN counts images where it means channels: with fewer images than channels the last channels stay as they are. Loop
     takes a condition that is left out as false. ConvTranspose adds the biases of the first group to every group. The
-    1-norm of LpNormalization is a sum without magnitudes. QLinearMatMul rounds behind the zero point, not before it. Hardmax
-    does not join axes before opset 13.
+    1-norm of LpNormalization is a sum without magnitudes. QLinearMatMul rounds behind the zero point, not before it.
+    Hardmax does not join axes before opset 13.
     """
     numbers = {attribute.name: attribute.i for attribute in node.attribute}
     return (
