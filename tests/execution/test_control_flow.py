@@ -219,3 +219,23 @@ def test_control_that_breaks_the_specification_is_named(nodes: str):
     model = model_of(f"broken (float[1] x) => (float y) {{ {nodes} }}")
     with pytest.raises(NpuError, match="NPU-E0508"):
         Execution(model).run({"x": np.ones(1, np.float32)})
+
+
+def test_a_growing_loop_that_never_ends_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    """A value grows along two axes, and the condition stays true whatever the data: no limit is known before."""
+    monkeypatch.setattr("npucc.execution.control.MOST_STEPS", 3)
+    model = model_of("""
+      endless (float[1, 1] x) => (float[n, m] y) {
+        true = Constant<value = bool {1}>()
+        y = Loop("", true, x) <body = grow (int64 i, bool c, float[a, b] p) => (bool going, float[d, e] q) {
+          wide = Concat<axis = 1>(p, p)
+          q = Concat<axis = 0>(wide, wide)
+          total = ReduceSum<keepdims = 0>(q)
+          squared = Mul(total, total)
+          zero = Constant<value = float {0.0}>()
+          going = GreaterOrEqual(squared, zero)
+        }>
+      }
+    """)
+    with pytest.raises(NpuError, match="NPU-E1022"):
+        Execution(model).run({"x": np.ones((1, 1), np.float32)})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from npuisa.errors import NpuError
+from npuisa.errors import ExitCode, NpuError, error_code
 from onnx import GraphProto, NodeProto, ValueInfoProto, helper
 
 from npucc.frontend.function_bodies import find_function
@@ -22,6 +22,10 @@ from npucc.values import Bindings, Concrete
 
 if TYPE_CHECKING:
     from npucc.execution.graph_run import Machinery
+
+ENDLESS = error_code("NPU-E1022", ExitCode.UNSUPPORTED, "A loop that the driver runs does not end")
+MOST_STEPS = 100_000
+"""Most steps of a loop without a trip count that is run step by step."""
 
 RunGraph = Callable[["Machinery", GraphCode, Bindings], list[Concrete]]
 
@@ -115,6 +119,10 @@ def _run_loop(call: _Call) -> list[Concrete]:
     collected: list[list[Concrete]] = [[] for _ in body.outputs[len(carried) + 1 :]]
     step = 0
     while going and (limit is None or step < limit):
+        if limit is None and step >= MOST_STEPS:
+            where, found = f"node `{call.label}` (Loop)", f"a condition that still holds after {step} steps"
+            remedy = "give the loop a trip count, or other inputs"
+            raise NpuError(ENDLESS, "a loop without a trip count does not end", where, found, remedy)
         condition, *results = call.run(body, [np.asarray(step, np.int64), np.asarray(going), *carried])
         going, carried = _truth(call, condition), results[: len(carried)]
         for pieces, value in zip(collected, results[len(carried) :]):
