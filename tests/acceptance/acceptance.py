@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import process_time
 
+import numpy as np
 from npucc.cli.arguments import resolve_model
 from npucc.cli.console import table_lines
 from npucc.driver import compile, make_context, simulate, start
@@ -98,21 +99,27 @@ def examine(name: str, weights: str, target: Target, options: Options, kind: str
     file = resolve_model(name)
     source: ModelSource = file.path if weights == "given" else seeded_weights(load_proto(file.path), 1)
     try:
-        program = _compile(source, {} if sizes else file.shapes, target, options, verdict)
+        values = {name: np.asarray(value, np.int64) for name, value in file.values.items()}
+        program = _compile(source, {} if sizes else file.shapes, values, target, options, verdict)
         verdict.problems += _round_trip(program)
         verdict.problems += [f"hazard: {hazard}" for hazard in check_hazards(program, target, limit=3)]
-        _run(source, program, target, options, verdict, input_kind(kind or file.inputs_kind))
+        _run(source, program, values, target, options, verdict, input_kind(kind or file.inputs_kind))
     except NpuError as error:
         verdict.problems.append(str(error))
     return verdict
 
 
 def _compile(
-    source: ModelSource, shapes: dict[str, tuple[int, ...]], target: Target, options: Options, verdict: Verdict
+    source: ModelSource,
+    shapes: dict[str, tuple[int, ...]],
+    values: dict[str, Array],
+    target: Target,
+    options: Options,
+    verdict: Verdict,
 ) -> Program:
-    """Compile; at the end of each level the text must parse back to the same module."""
+    """Compile for these values of some inputs; at the end of each level the text must parse back to the same module."""
     begin = process_time()
-    compilation = start(source, target, options, shapes)
+    compilation = start(source, target, options, {name: s for name, s in shapes.items() if name not in values}, values)
     steps = pipeline(options)
     spent_on_text = 0.0
 
@@ -148,13 +155,20 @@ def _round_trip(program: Program) -> Iterator[str]:
 
 
 def _run(
-    source: ModelSource, program: Program, target: Target, options: Options, verdict: Verdict, kind: InputKind
+    source: ModelSource,
+    program: Program,
+    values: dict[str, Array],
+    target: Target,
+    options: Options,
+    verdict: Verdict,
+    kind: InputKind,
 ) -> None:
     """Values against onnxruntime, and the sums of the cycle report."""
     inputs = seeded_inputs(program.inputs, 0, kind)
     begin = process_time()
     result = simulate(program, inputs, target=target)
     verdict.simulate_seconds = process_time() - begin
+    inputs = {**inputs, **values}
     reference, proto = run_reference(source, inputs), load_proto(source)
     tolerance = chosen_tolerance(program, None, None)
     compared = [

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from npucc.cli.main import main
+from npucc.options import Options
+from npucc.pipeline import pipeline
 
 Run = Callable[..., tuple[int, str]]
 
@@ -43,9 +45,9 @@ def test_the_dump_of_every_pass_gives_the_same_program(npucc: Run, tmp_path: Pat
     assert npucc("compile", "digits", "--emit", "graph", "-o", "m.mlir")[0] == 0
     expected = outputs(npucc, "digits")
     dumps = sorted((tmp_path / "ir").glob("*.mlir"))
-    assert len(dumps) == 15
-    wanted = ["05", "08", "09", "10", "11", "12", "13", "14"]  # the constants of earlier ones have been folded away
-    for dump in (dump for dump in dumps if dump.name[:2] in wanted):
+    assert len(dumps) == len(pipeline(Options()))
+    last_fold = max(place for place, dump in enumerate(dumps) if "fold" in dump.name)
+    for dump in dumps[last_fold + 1 :]:  # the constants of earlier ones have been folded away
         dump.with_suffix(".safetensors").write_bytes((tmp_path / "m.safetensors").read_bytes())
         found = outputs(npucc, str(dump))
         assert all(map(np.array_equal, found, expected)), dump.name
