@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from npuisa.errors import NpuError
 from onnx import GraphProto
-from xdsl.ir import Block, SSAValue
+from xdsl.ir import Block, BlockArgument, SSAValue
 
 from npucc.constants import ConstantStore
 from npucc.frontend.builder import GraphBuilder, Shape
@@ -36,7 +36,7 @@ class ProgramUnderConstruction:
         self.build = GraphBuilder(self.block, constants)
         self.scope: Scope = {}
         self.inputs: dict[str, Shape] = {}
-        self.arguments: dict[SSAValue, str] = {}
+        self.arguments: dict[BlockArgument, str] = {}
         self.model_work = ModelWork()
         self.malformed: list[NpuError] = []
         self.unsupported: list[NpuError] = []
@@ -58,7 +58,7 @@ class ProgramUnderConstruction:
 
     def argument_name(self, value: SSAValue) -> str | None:
         """The ONNX name of an input of the program."""
-        return self.arguments.get(value)
+        return self.arguments.get(value) if isinstance(value, BlockArgument) else None
 
     def add_argument(self, name: str, shape: Shape, element_type: int) -> None:
         """An input of the program. `element_type` is ONNX's number."""
@@ -123,7 +123,7 @@ class ProgramUnderConstruction:
         """Forget inputs that no node of the program reads; those that the graph declares may stay."""
         for argument, name in list(self.arguments.items()):
             if argument.first_use is None and not (keep_declared and name in self.code.inputs):
-                self.block.erase_arg(argument)  # pyright: ignore[reportArgumentType]
+                self.block.erase_arg(argument)
                 del self.arguments[argument], self.inputs[name]
 
     def finish(self, names: Sequence[str]) -> ImportedModel:

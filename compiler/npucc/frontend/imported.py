@@ -74,11 +74,14 @@ def _results(
             continue
         row: list[str | int] = []
         for axis, extent in enumerate(entry.extents):
-            known = build.known(extent) if isinstance(extent, SSAValue) else extent
-            if isinstance(extent, SSAValue) and known is None:
-                row.append(names.setdefault(extent, f"{name}.extent.{axis}"))
-                results[names[extent]] = extent
-            else:
-                row.append(int(known) if isinstance(known, int) else int(known.reshape(-1)[0]))  # pyright: ignore
+            if isinstance(extent, int):
+                row.append(extent)
+                continue
+            known = build.known(extent)
+            if known is not None:
+                row.append(int(known.reshape(-1)[0]))
+                continue
+            row.append(names.setdefault(extent, f"{name}.extent.{axis}"))
+            results[names[extent]] = extent
         extents[name] = row
     return results, extents

@@ -190,7 +190,7 @@ class GraphImport(ProgramUnderConstruction):
         if isinstance(needed, SSAValue):
             behind = arguments_behind(needed)
             if needed in self.arguments or (behind and all(is_shape_like(value) for value in behind)):
-                self.needs_values |= {self.arguments[value] for value in behind if value in self.arguments}
+                self.needs_values |= {name for value in behind if (name := self.argument_name(value)) is not None}
                 return Defer(How.LATER, problem.rule, problem.found)
             if any(value is needed for value in inputs):
                 return Defer(How.LATER, problem.rule, problem.found)

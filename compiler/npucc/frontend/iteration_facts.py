@@ -118,10 +118,10 @@ class _Walk:
             going = outputs[0]
             if isinstance(going, np.ndarray) and not going.reshape(-1)[0]:
                 break
-        found.exact = self._condition_known(found, limit)
+        found.exact = self._condition_known(found)
         return found
 
-    def _condition_known(self, found: IterationFacts, limit: int) -> bool:
+    def _condition_known(self, found: IterationFacts) -> bool:
         conditions = found.facts.get(self.body.output[0].name, [])
         return all(isinstance(fact, np.ndarray) for fact in conditions[: found.steps])
 

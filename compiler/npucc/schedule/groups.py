@@ -39,11 +39,6 @@ def root_of(group: graph.GroupOp) -> Operation:
     return next(op for op in group.body.block.ops if not isinstance(op, graph.ConstantOp))
 
 
-def is_map(group: graph.GroupOp) -> bool:
-    """Whether the whole group is one element-wise kernel (perhaps over moved operands)."""
-    return type(root_of(group)) not in KINDS
-
-
 def kernel_ops(group: graph.GroupOp) -> list[graph.ElementwiseOp]:
     """The element-wise ops of the group, in order."""
     return [op for op in group.body.block.ops if isinstance(op, graph.ElementwiseOp)]

@@ -89,12 +89,6 @@ def _load() -> None:
         importlib.import_module(f"{package.__name__}.{module.name}")
 
 
-def has_rule(name: str) -> bool:
-    """Whether the op can work on bounded inputs."""
-    _load()
-    return name in _RULES
-
-
 def apply_rule(view: ImportNode, inputs: Sequence[Output | None], run: RunImporter) -> list[Output] | None:
     """Outputs of a node some of whose `inputs` are bounded; None if it has to wait for their sizes.
 
