@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from npucc.cli.main import main
 from npucc.options import Options
 from npucc.pipeline import pipeline
 
@@ -16,18 +14,12 @@ Run = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def npucc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command in this process, in an empty folder; gives (exit code, stderr)."""
-    monkeypatch.chdir(tmp_path)
+def npucc(npucc: Callable[..., tuple[int, str, str]]) -> Run:
+    """Run the command in an empty folder; gives (exit code, stderr)."""
 
     def run(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["npucc", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        return code, capsys.readouterr().err
+        code, _, err = npucc(*arguments)
+        return code, err
 
     return run
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from npucc.cli.main import main
 
 SPLIT = """
 <ir_version: 8, opset_import: ["" : 21]>
@@ -26,26 +23,14 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def npucc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command in a folder that holds the model and its inputs; gives (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
+def npucc(npucc: Run) -> Run:
+    """The command in a folder that holds the model and its inputs."""
     proto = onnx.parser.parse_model(SPLIT)
     proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array(4), "two"))
     onnx.save(proto, "split.onnx")
     x = np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)
     np.savez("in.npz", x=x, names=np.array(["a", "bc"]))
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["npucc", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return npucc
 
 
 def test_run_names_segments_and_host_nodes(npucc: Run) -> None:

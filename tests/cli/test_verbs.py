@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from npucc.cli.main import main
 from npuisa.errors import ExitCode
 
 SLOW = "order = [oh, ow], tiles = {n = 1, oh = 1, ow = 1, co = 32"
@@ -23,24 +22,6 @@ RUN_FIELDS = (
     "simulate_seconds",
 )  # fmt: skip
 OUTPUT_FIELDS = ("name", "shape", "dtype", "max_abs_err", "max_rel_err", "sqnr_db", "mismatches")
-
-
-@pytest.fixture
-def npucc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command in this process, in an empty folder; gives (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["npucc", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def test_run_json_has_the_fields_of_the_contract(npucc: Run) -> None:
