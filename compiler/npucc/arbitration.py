@@ -17,6 +17,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from npucc.evaluator_defects import evaluator_is_wrong
 from npucc.reference import run_reference
 from npucc.results import Array
 
@@ -34,7 +35,7 @@ FLOAT_OPERANDS = {"Resize": (1, 2), "Upsample": (1,)}
 def precise_output(model: onnx.ModelProto, name: str, inputs: Mapping[str, Array]) -> npt.NDArray[np.float64] | None:
     """Output `name` with the nodes behind its last contraction evaluated in f64; None where that is not possible."""
     nodes = _tail(model, name)
-    if not nodes:
+    if not nodes or any(evaluator_is_wrong(node) for node in nodes):
         return None
     made = {output for node in nodes for output in node.output}
     constants = {tensor.name for tensor in model.graph.initializer}

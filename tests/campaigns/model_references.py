@@ -10,6 +10,7 @@ import ml_dtypes
 import numpy as np
 import onnx
 from model_graph import FLOATS, Array
+from npucc.evaluator_defects import evaluator_is_wrong
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnxruntime_process import OnnxRuntimeProcess
@@ -18,23 +19,6 @@ ONNXRUNTIME = OnnxRuntimeProcess()
 
 TOLERANCE = {"float32": (1e-3, 1e-4), "float64": (1e-6, 1e-8), "float16": (2e-2, 5e-3), "bfloat16": (1e-1, 2e-2)}
 """By type: of |ref|, and of max |ref|. A kernel rounds once where the references round at every node."""
-
-
-def evaluator_is_wrong(node: onnx.NodeProto) -> bool:
-    """Whether the evaluator of onnx 1.23 gets the node wrong: such models are compared with onnxruntime only.
-
-    LRN counts images where it means channels: with fewer images than channels the last channels stay as they are. Loop
-    takes a condition that is left out as false. ConvTranspose adds the biases of the first group to every group. The
-    1-norm of LpNormalization is a sum without magnitudes. QLinearMatMul rounds behind the zero point, not before it.
-    Hardmax does not join axes before opset 13.
-    """
-    numbers = {attribute.name: attribute.i for attribute in node.attribute}
-    return (
-        node.op_type in ("LRN", "QLinearMatMul", "Hardmax")
-        or (node.op_type == "Loop" and not node.input[1])
-        or (node.op_type == "ConvTranspose" and numbers.get("group", 1) > 1 and len(node.input) > 2)
-        or (node.op_type == "LpNormalization" and numbers.get("p", 2) == 1)
-    )
 
 
 @dataclass(frozen=True)

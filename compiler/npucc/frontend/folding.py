@@ -11,6 +11,7 @@ from npuisa.dtypes import NARROW_FLOATS
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
+from npucc.evaluator_defects import evaluator_is_wrong
 from npucc.frontend.node import ImportNode
 from npucc.frontend.type_inference import infer_types
 from npucc.types import Array
@@ -35,8 +36,10 @@ def fold(node: ImportNode) -> list[Array] | None:
         return None
     if any(attribute.HasField("g") or attribute.graphs for attribute in node.proto.attribute):
         return None
-    if node.op_type in ("Cast", "CastLike") and _casts_narrow(node, arrays):
-        return None  # onnx.reference rounds f64 twice, and float8e8m0 not as the standard says
+    if evaluator_is_wrong(node.proto):
+        return None
+    if node.op_type in ("Cast", "CastLike", "QuantizeLinear") and _converts_narrow(node, arrays):
+        return None  # onnx.reference rounds f64 twice, float8e8m0 not as the standard says, and leaves out zero points
     if node.op_type == "Slice" and len(arrays) > 4 and arrays[4] is not None and arrays[4].min(initial=0) < 0:
         return None  # onnx.reference slices as Python does; ONNX clamps the start of a backward slice
     bytes_read = sum(array.nbytes for array in arrays if array is not None)
@@ -45,12 +48,12 @@ def fold(node: ImportNode) -> list[Array] | None:
     return _evaluate(node, arrays)
 
 
-def _casts_narrow(node: ImportNode, arrays: Sequence[Array | None]) -> bool:
-    """Whether a cast is from or to a float of 8 bits or less."""
+def _converts_narrow(node: ImportNode, arrays: Sequence[Array | None]) -> bool:
+    """Whether a conversion is from or to a float of 8 bits or less."""
     types: set[np.dtype[Any]] = {array.dtype for array in arrays if array is not None}
-    to = node.attribute("to")
-    if isinstance(to, int) and to in TensorProto.DataType.values() and to != TensorProto.UNDEFINED:
-        types.add(np.dtype(helper.tensor_dtype_to_np_dtype(to)))
+    for to in (node.attribute("to"), node.attribute("output_dtype")):
+        if isinstance(to, int) and to in TensorProto.DataType.values() and to != TensorProto.UNDEFINED:
+            types.add(np.dtype(helper.tensor_dtype_to_np_dtype(to)))
     return not _NARROW_FLOATS.isdisjoint(types)
 
 
