@@ -72,7 +72,7 @@ def run_case(case: Case) -> Outcome:
             host = tuple(sorted({node.op for node in prepared.nodes if node.where == "host"}))
     except NpuError as error:
         result, reason = error.entry.code, reason_of(error)
-    except Exception as error:
+    except Exception as error:  # a traceback is a finding of the case, not the end of the run
         result, reason = CRASH, f"{type(error).__name__}: {error}"
     return Outcome(result, reason, host, time.perf_counter() - start)
 

@@ -148,7 +148,7 @@ def _converted(model: onnx.ModelProto, arrays: dict[str, Array], version: int) -
         pass
     try:
         return onnx.version_converter.convert_version(model, version)
-    except Exception as error:
+    except Exception as error:  # as above
         return _declared_older(model, version, error)
 
 
@@ -171,7 +171,7 @@ def _declared_older(model: onnx.ModelProto, version: int, error: Exception) -> o
     copy.opset_import[0].version = version
     try:
         onnx.checker.check_model(copy, full_check=True)
-    except Exception:
+    except Exception:  # checker and shape inference raise different classes
         raise NotPossibleError(f"not convertible: {str(error).splitlines()[0][:80]}") from None
     return copy
 
